@@ -1,0 +1,129 @@
+//! What the tests of server and client together share: a server on a port of its own, and events to wait for.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{fmt::Debug, future::Future, net::SocketAddr, time::Duration};
+
+use hookup_client::{Backoff, ClientBuilder, HookupClient};
+use hookup_server::{Event, EventHandler, Handling, Hookup, HookupServer, IntoHandler, Peer, ServerBuilder};
+use tokio::sync::mpsc;
+
+/// How long anything may take before a test is called stuck; no test waits for it to pass.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// Awaits something that is sure to happen.
+pub(crate) async fn soon<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(STUCK, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("stuck: waited for {what:?}"),
+    }
+}
+
+/// A server that runs on a port of its own for as long as its System does.
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    pub(crate) hookup: Hookup,
+}
+
+impl Server {
+    pub(crate) fn start(builder: ServerBuilder) -> Self {
+        let listening = builder.listen("127.0.0.1:0").expect("listens");
+        let (addr, hookup) = (listening.addrs()[0], listening.hookup().clone());
+        actix::spawn(async move { listening.await.expect("serves") });
+        Self { addr, hookup }
+    }
+
+    /// A server whose every session has the same kind of handler.
+    pub(crate) fn with<F, H, K>(factory: F) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: IntoHandler<K>,
+    {
+        Self::start(HookupServer::new(factory))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/", self.addr)
+    }
+
+    /// A client of it that reconnects quickly.
+    pub(crate) fn client(&self) -> ClientBuilder {
+        client(self.url())
+    }
+}
+
+/// A client that reconnects quickly.
+pub(crate) fn client(url: String) -> ClientBuilder {
+    let backoff = Backoff::default().initial(Duration::from_millis(1)).max(Duration::from_millis(20));
+    HookupClient::builder(url).backoff(backoff)
+}
+
+/// Makes a handler that hands its events on, and what they are received from.
+pub(crate) fn recorder() -> (Recorder, Events) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Recorder(sender), Events(receiver))
+}
+
+/// A handler that hands its events on, and is done with them at once.
+#[derive(Clone)]
+pub(crate) struct Recorder(mpsc::UnboundedSender<(Event, Peer)>);
+
+impl EventHandler for Recorder {
+    fn handle(&mut self, event: Event, peer: Peer) -> Handling {
+        // The test may be over already.
+        let _ = self.0.send((event, peer));
+        Handling::done()
+    }
+}
+
+/// Events, to be waited for.
+pub(crate) struct Events(mpsc::UnboundedReceiver<(Event, Peer)>);
+
+impl Events {
+    /// The next event, whatever it is.
+    pub(crate) async fn next(&mut self) -> Event {
+        self.next_from().await.0
+    }
+
+    /// The next event, and whose session it is.
+    pub(crate) async fn next_from(&mut self) -> (Event, Peer) {
+        soon("an event", self.0.recv()).await.expect("the handler lives")
+    }
+
+    /// Drops events until one is what is wanted.
+    pub(crate) async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                let (event, _) = self.0.recv().await.unwrap_or_else(|| panic!("the handler went before {what}"));
+                if let Some(found) = wanted(&event) {
+                    return found;
+                }
+            }
+        };
+        soon(what, found).await
+    }
+
+    pub(crate) async fn connected(&mut self) -> hookup_server::Connected {
+        self.until("connected", |event| match event {
+            Event::Connected(connected) => Some(connected.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn disconnected(&mut self) -> hookup_server::Cause {
+        self.until("disconnected", |event| match event {
+            Event::Disconnected(cause) => Some(cause.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn text(&mut self) -> String {
+        self.until("a text", |event| match event {
+            Event::Text(text) => Some(text.to_string()),
+            _ => None,
+        })
+        .await
+    }
+}

@@ -1,0 +1,291 @@
+//! The client's settings, each with its unit and default.
+
+use std::{
+    fmt,
+    future::Future,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Addr, Arbiter};
+use futures_util::future::LocalBoxFuture;
+use hookup_core::{
+    Backoff, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat,
+    heartbeat::Heartbeat, transport::Credit, wire::Formats,
+};
+
+use crate::{
+    ConfigError, HookupClient, SledOutbox, Tls,
+    connector::{Connector, Headers, parse_url},
+};
+
+/// Gives the headers that prove who the client is, anew for each attempt.
+pub(crate) type Credentials = dyn Fn() -> LocalBoxFuture<'static, Result<Vec<(String, String)>, String>>;
+
+/// A client that is not started yet; [`HookupClient::builder`] makes it.
+#[must_use = "a client does nothing before `start`"]
+pub struct ClientBuilder {
+    url: String,
+    formats: Formats,
+    subprotocols: Option<Vec<String>>,
+    default_subprotocol: String,
+    headers: Vec<(String, String)>,
+    credentials: Option<Rc<Credentials>>,
+    tls: Tls,
+    connect_timeout: Duration,
+    backoff: Backoff,
+    heartbeat: Option<Duration>,
+    dead_after: u32,
+    limits: Limits,
+    outbox: Where,
+}
+
+enum Where {
+    Path(PathBuf),
+    Opened(Box<dyn Outbox>),
+}
+
+/// The settings of a client that runs, checked.
+pub(crate) struct Settings {
+    pub(crate) connector: Rc<Connector>,
+    pub(crate) formats: Formats,
+    pub(crate) default_format: Arc<dyn WireFormat>,
+    pub(crate) headers: Headers,
+    pub(crate) credentials: Option<Rc<Credentials>>,
+    pub(crate) backoff: Backoff,
+    pub(crate) heartbeat: Option<(Duration, u32)>,
+    pub(crate) limits: Limits,
+}
+
+impl HookupClient {
+    /// A client of the server at this address, `ws://…` or `wss://…`.
+    pub fn builder(url: impl Into<String>) -> ClientBuilder {
+        ClientBuilder {
+            url: url.into(),
+            formats: Formats::default(),
+            subprotocols: None,
+            default_subprotocol: "simpleJson".into(),
+            headers: Vec::new(),
+            credentials: None,
+            tls: Tls::default(),
+            connect_timeout: Duration::from_secs(10),
+            backoff: Backoff::default(),
+            heartbeat: Some(Duration::from_secs(25)),
+            dead_after: Heartbeat::MISSED,
+            limits: Limits::default(),
+            outbox: Where::Opened(Box::<MemoryOutbox>::default()),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// Keeps what waits to be sent in this directory, which is made if need be and must be used for nothing else.
+    /// Default: in memory.
+    pub fn outbox(mut self, path: impl AsRef<Path>) -> Self {
+        self.outbox = Where::Path(path.as_ref().to_owned());
+        self
+    }
+
+    /// Keeps what waits to be sent in an outbox of your own.
+    pub fn outbox_in(mut self, outbox: impl Outbox) -> Self {
+        self.outbox = Where::Opened(Box::new(outbox));
+        self
+    }
+
+    /// How much the outbox may hold, in messages and bytes; what is above is refused, and given back.
+    /// Default: 100,000 and 256 MiB.
+    pub fn outbox_bounds(mut self, messages: usize, bytes: u64) -> Self {
+        self.limits.outbox = Usage { messages, bytes };
+        self
+    }
+
+    /// How much may be sent and not be acked yet, in messages and bytes. Default: 256 and 1 MiB.
+    pub fn window(mut self, messages: usize, bytes: u64) -> Self {
+        self.limits.window = Usage { messages, bytes };
+        self
+    }
+
+    /// How much may wait for the handler, in messages and bytes; then the socket is read no further.
+    /// Default: 256 and 1 MiB.
+    pub fn inbox(mut self, messages: usize, bytes: usize) -> Self {
+        self.limits.inbox = Credit { frames: messages, bytes };
+        self
+    }
+
+    /// The longest message, in or out, in bytes. Default: 1 MiB.
+    pub fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.limits.max_message_bytes = bytes;
+        self
+    }
+
+    /// Adds a wire format of your own, under its name, before those that are known.
+    pub fn wire_format(mut self, format: impl WireFormat) -> Self {
+        self.formats.register(format);
+        self
+    }
+
+    /// Which wire formats are offered, in order of preference. Default: all that are known, `jsonProtocol` first.
+    pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.subprotocols = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The wire format with a server that names none. Default: `simpleJson`.
+    pub fn default_subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.default_subprotocol = name.into();
+        self
+    }
+
+    /// Adds a header to every handshake.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Asks for more headers before every attempt, such as an `Authorization` that expires. An error is an attempt
+    /// that failed, and is tried again like any other.
+    ///
+    /// ```no_run
+    /// # use hookup_client::HookupClient;
+    /// # async fn fresh_token() -> Result<String, std::io::Error> { Ok(String::new()) }
+    /// HookupClient::builder("wss://example.org/ws")
+    ///     .credentials(|| async { Ok::<_, std::io::Error>([("Authorization", format!("Bearer {}", fresh_token().await?))]) });
+    /// ```
+    pub fn credentials<F, Fut, L, N, V, E>(mut self, credentials: F) -> Self
+    where
+        F: Fn() -> Fut + 'static,
+        Fut: Future<Output = Result<L, E>> + 'static,
+        L: IntoIterator<Item = (N, V)>,
+        N: Into<String>,
+        V: Into<String>,
+        E: fmt::Display,
+    {
+        self.credentials = Some(Rc::new(move || {
+            let asked = credentials();
+            Box::pin(async move {
+                let headers = asked.await.map_err(|error| error.to_string())?;
+                Ok(headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+            })
+        }));
+        self
+    }
+
+    /// Whom to trust at `wss://`. Default: whom the operating system trusts.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// How long one attempt may take, from the name's look-up to the end of the handshake. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long to wait between attempts, and how many to make. Default: [`Backoff::default`].
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// How long the server may be silent before it is pinged. Default: 25 s.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = Some(interval);
+        self
+    }
+
+    /// Never pings, and never calls the server dead.
+    pub fn without_heartbeat(mut self) -> Self {
+        self.heartbeat = None;
+        self
+    }
+
+    /// After how many heartbeat intervals of silence the server is dead. Default: 2.
+    pub fn dead_after(mut self, intervals: u32) -> Self {
+        self.dead_after = intervals;
+        self
+    }
+
+    /// Starts the client in the present actix System, and its first attempt to connect. It lives until it is told to
+    /// [`Close`](crate::Close), or its System ends.
+    ///
+    /// The handler is a closure of `(Event, Peer)`, plain or async, a type that implements
+    /// [`EventHandler`], or a `Recipient<Event>` of an actor.
+    ///
+    /// An outbox on disk is opened here, which may block for a moment, or for a second when it is in use.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting that cannot work.
+    pub fn start<H, K>(self, handler: H) -> Result<Addr<HookupClient>, ConfigError>
+    where
+        H: IntoHandler<K>,
+    {
+        if Arbiter::try_current().is_none() {
+            return Err(ConfigError::new("start", "call it inside an actix System, as #[actix::main] makes one"));
+        }
+        let (settings, limits, outbox) = self.validate()?;
+        let handler: Box<dyn EventHandler> = Box::new(handler.into_handler());
+        let outbox = match outbox {
+            Where::Opened(outbox) => outbox,
+            Where::Path(path) => Box::new(SledOutbox::open(path).map_err(unusable)?),
+        };
+        Ok(HookupClient::start_with(settings, limits, handler, outbox))
+    }
+
+    fn validate(mut self) -> Result<(Settings, Limits, Where), ConfigError> {
+        let uri = parse_url(&self.url)?;
+        self.formats.validate()?;
+        let default_format = self.formats.by_name("default_subprotocol", &self.default_subprotocol)?;
+        if let Some(names) = &self.subprotocols {
+            self.formats.select("subprotocols", names)?;
+        }
+        let mut headers = Headers::default();
+        for (name, value) in &self.headers {
+            headers.push(name, value).map_err(|problem| ConfigError::new("header", problem))?;
+        }
+        ConfigError::check_duration("connect_timeout", self.connect_timeout)?;
+        self.backoff.validate()?;
+        if let Some(interval) = self.heartbeat {
+            ConfigError::check_duration("heartbeat", interval)?;
+        }
+        if self.dead_after == 0 {
+            return Err(ConfigError::new("dead_after", "must be above zero"));
+        }
+        self.limits.validate()?;
+        let connector = Connector::new(uri, self.formats.name_list(), &self.tls, self.connect_timeout)?;
+        let settings = Settings {
+            connector: Rc::new(connector),
+            formats: self.formats,
+            default_format,
+            headers,
+            credentials: self.credentials,
+            backoff: self.backoff,
+            heartbeat: self.heartbeat.map(|interval| (interval, self.dead_after)),
+            limits: self.limits,
+        };
+        Ok((settings, self.limits, self.outbox))
+    }
+}
+
+fn unusable(error: OutboxError) -> ConfigError {
+    ConfigError::new("outbox", error)
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("url", &self.url)
+            .field("formats", &self.formats)
+            .field("subprotocols", &self.subprotocols)
+            .field("default_subprotocol", &self.default_subprotocol)
+            .field("tls", &self.tls)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("backoff", &self.backoff)
+            .field("heartbeat", &self.heartbeat)
+            .field("dead_after", &self.dead_after)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! What lets an actor work once per wake-up, with one timer.
+//!
+//! Actix polls an actor's spawned futures after its mailbox is drained. [`Driver`] is the one future that our actors
+//! spawn: it calls [`Drive::drive`], where what the messages changed is acted upon as one batch.
+
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{self, Poll},
+    time::Instant,
+};
+
+use actix::{Actor, AsyncContext, fut::ActorFuture};
+use tokio::time::Sleep;
+
+/// An actor that acts once per wake-up.
+pub trait Drive: Actor {
+    /// Called after the mailbox was drained, and whenever something that was polled with `cx` is ready.
+    fn drive(&mut self, ctx: &mut Self::Context, cx: &mut task::Context<'_>);
+}
+
+/// The future that calls [`Drive::drive`], for as long as the actor lives.
+pub struct Driver<A>(PhantomData<fn(A)>);
+
+impl<A: Drive> Driver<A>
+where
+    A::Context: AsyncContext<A>,
+{
+    /// Starts to drive the actor; to be called once, from `started`.
+    pub fn spawn(ctx: &mut A::Context) {
+        ctx.spawn(Self(PhantomData));
+    }
+}
+
+impl<A: Drive> ActorFuture<A> for Driver<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, actor: &mut A, ctx: &mut A::Context, cx: &mut task::Context<'_>) -> Poll<()> {
+        actor.drive(ctx, cx);
+        Poll::Pending
+    }
+}
+
+impl<A> fmt::Debug for Driver<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Driver")
+    }
+}
+
+/// The time, by the clock that tests can pause.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// An actor's one timer.
+#[derive(Debug, Default)]
+pub struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+    at: Option<Instant>,
+}
+
+impl Alarm {
+    /// Sets it to ring at this time, or not at all.
+    pub fn set(&mut self, at: Option<Instant>) {
+        if self.at == at {
+            return;
+        }
+        self.at = at;
+        let Some(at) = at.map(tokio::time::Instant::from_std) else { return };
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(at),
+            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(at))),
+        }
+    }
+
+    /// Whether it rang; if not, the task is woken when it does. It rings once.
+    pub fn rang(&mut self, cx: &mut task::Context<'_>) -> bool {
+        let Some(sleep) = self.sleep.as_mut().filter(|_| self.at.is_some()) else { return false };
+        if sleep.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.at = None;
+        true
+    }
+}

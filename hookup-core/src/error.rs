@@ -1,0 +1,158 @@
+//! Why a send failed, why a setting was refused, and what went wrong in between.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::{message::Outbound, outbox::OutboxError, wire::WireError, ws::CloseReason};
+
+/// What sending a message comes to.
+pub type SendResult = Result<Receipt, SendError>;
+
+/// How far a message got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Receipt {
+    /// It is in the outbox, at the outbox's durability. What a message without `needs_ack` gets.
+    Accepted,
+    /// The peer's handler is done with it. What a message with `needs_ack` gets.
+    Acked,
+}
+
+/// A message that was not delivered, or not known to be, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct SendError {
+    /// The message, to do with as you like.
+    pub message: Outbound,
+    /// Why.
+    #[source]
+    pub reason: SendFailure,
+}
+
+/// Why a message was not delivered, or not known to be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// The outbox is at its bound. Nothing was accepted; send it again when there is room.
+    #[error("the outbox is full ({messages} messages, {bytes} bytes); send again when it has drained")]
+    Full {
+        /// Messages in the outbox.
+        messages: usize,
+        /// Bytes in the outbox.
+        bytes: u64,
+    },
+    /// The message is larger than `max_message_bytes`.
+    #[error("the message has {len} bytes, and max_message_bytes is {limit}")]
+    TooBig {
+        /// The message's length in bytes.
+        len: usize,
+        /// The setting.
+        limit: usize,
+    },
+    /// The session or client has ended, or is closing. What a durable outbox had accepted before stays there, and is sent
+    /// when the outbox is opened again.
+    #[error("the session is closed")]
+    Closed,
+    /// The client was disconnected, or has given up, and does not try to connect. The message stays in the outbox, and is
+    /// sent after a `Reconnect`; only the wait for its ack is over.
+    #[error("the client is not trying to connect; the message stays in the outbox")]
+    Offline,
+    /// The outbox could not keep it.
+    #[error(transparent)]
+    Storage(Arc<OutboxError>),
+    /// No ack came in time. The message may have been handled all the same.
+    #[error("no ack within {within:?}")]
+    TimedOut {
+        /// The time that the sender gave.
+        within: Duration,
+    },
+    /// The peer's handler refused it.
+    #[error("the peer refused it: {reason}")]
+    Refused {
+        /// The peer's words.
+        reason: String,
+    },
+    /// The negotiated wire format has no ack for such a message.
+    #[error("needs_ack is not supported by {format}")]
+    Unsupported {
+        /// The wire format's name.
+        format: String,
+    },
+    /// The session ended while its ack was pending. The message may have been handled all the same.
+    #[error("the session ended before the ack came")]
+    Lost,
+    /// The wire format could not render it.
+    #[error("the wire format could not render it: {0}")]
+    Unrenderable(String),
+}
+
+/// Something that went wrong and that no call is waiting for; it reaches the handler in an [`Event::Error`](crate::Event::Error).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A message sent with `do_send`, without `needs_ack`, that was not delivered.
+    #[error("a message was not sent: {0}")]
+    NotSent(#[source] SendError),
+    /// More undelivered messages than the handler took events for; these were dropped, and logged.
+    #[error("{count} more undelivered messages could not be kept for the handler")]
+    FailuresDropped {
+        /// How many.
+        count: u64,
+    },
+    /// A frame that the wire format could not parse. It is in the error.
+    #[error(transparent)]
+    Unparsed(WireError),
+    /// The peer broke the WebSocket protocol, or a limit; the connection is closed with this code.
+    #[error("the connection was closed with {0}")]
+    Protocol(CloseReason),
+    /// The handler panicked. The message that it was given is not acked.
+    #[error("the handler panicked: {message}")]
+    HandlerPanicked {
+        /// What it panicked with.
+        message: String,
+    },
+    /// The outbox could not remove or load messages. Those that it keeps may be sent again.
+    #[error(transparent)]
+    Outbox(OutboxError),
+    /// The client has made its last attempt to connect; `Reconnect` starts it again.
+    #[error("gave up after {attempts} attempts to connect: {cause}")]
+    GaveUp {
+        /// How many attempts were made.
+        attempts: u32,
+        /// Why the last one failed.
+        cause: String,
+    },
+}
+
+/// A setting that cannot work, found before anything was started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {problem}")]
+pub struct ConfigError {
+    setting: &'static str,
+    problem: String,
+}
+
+impl ConfigError {
+    /// An error of this setting, with a sentence that says what is wrong and what would be right.
+    pub fn new(setting: &'static str, problem: impl fmt::Display) -> Self {
+        Self { setting, problem: problem.to_string() }
+    }
+
+    /// The builder's method that set it.
+    pub fn setting(&self) -> &'static str {
+        self.setting
+    }
+
+    /// Refuses a duration that is zero, or above a year.
+    pub fn check_duration(setting: &'static str, value: Duration) -> Result<(), Self> {
+        if value.is_zero() {
+            Err(Self::new(setting, "must be above zero"))
+        } else if value > LONGEST {
+            Err(Self::new(setting, format_args!("{value:?} is above a year, the longest that makes sense here")))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A year: longer timeouts are typing errors, and adding them to a clock could overflow.
+pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);

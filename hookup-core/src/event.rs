@@ -1,0 +1,121 @@
+//! What a handler is told.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    error::{Error, SendError},
+    message::{Binary, Json, Message, Text},
+    peer::Peer,
+    ws::CloseReason,
+};
+
+/// What happened on a session: alike on the server and on the client.
+///
+/// Events of one session arrive one after the other; the next comes when the handler is done with the last.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection is open, and messages flow.
+    Connected(Connected),
+    /// A text message. It is acked, if its sender asked for that, when the handler is done.
+    Text(Text),
+    /// A json message, not parsed yet: `json.parse::<T>()`. It is acked likewise.
+    Json(Json),
+    /// A binary message. It is acked likewise.
+    Binary(Binary),
+    /// A message with `needs_ack`, sent with `do_send`, that was not acked, and why. The message is in the error.
+    AckFailed(SendError),
+    /// The client is about to try again, after a wait.
+    Reconnecting(Reconnecting),
+    /// A connection has ended. On the client `Reconnecting` follows, unless it was asked to stop.
+    Disconnected(Cause),
+    /// Messages of the peer's that are lost for certain. Raised under `hookup.v2` alone.
+    Gap {
+        /// How many.
+        missed: u64,
+    },
+    /// The peer has forgotten the session, and what it had queued for us. Raised under `hookup.v2` alone.
+    SessionLost,
+    /// Something else went wrong; the session goes on.
+    Error(Error),
+}
+
+impl actix::Message for Event {
+    type Result = ();
+}
+
+impl From<Message> for Event {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => Self::Text(text),
+            Message::Json(json) => Self::Json(json),
+            Message::Binary(binary) => Self::Binary(binary),
+        }
+    }
+}
+
+/// What is known when a connection opens.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Connected {
+    /// Whom this session talks to; an actor that receives events keeps it to answer with.
+    pub peer: Peer,
+    /// The negotiated wire format's name.
+    pub format: String,
+    /// Whether an earlier connection's session goes on. Always false under the two Hookup formats.
+    pub resumed: bool,
+}
+
+impl Connected {
+    /// A connection of this peer in this wire format.
+    pub fn new(peer: Peer, format: impl Into<String>) -> Self {
+        Self { peer, format: format.into(), resumed: false }
+    }
+}
+
+/// The client's next attempt to connect.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Reconnecting {
+    /// Attempts since the last stable connection, this one included: 1, 2, 3, …
+    pub attempt: u32,
+    /// How long it waits before it.
+    pub wait: Duration,
+    /// Why the last attempt failed, or the last connection ended.
+    pub cause: Cause,
+}
+
+impl Reconnecting {
+    /// The given attempt, after the given wait, because of `cause`.
+    pub fn new(attempt: u32, wait: Duration, cause: Cause) -> Self {
+        Self { attempt, wait, cause }
+    }
+}
+
+/// Why a connection ended, or could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The peer closed it, with this code and reason.
+    PeerClosed(CloseReason),
+    /// We closed it, with this code and reason.
+    WeClosed(CloseReason),
+    /// The stream ended without a close frame.
+    EndOfStream,
+    /// Nothing was heard from the peer for two heartbeats.
+    Silent,
+    /// The socket failed, or the attempt to connect did, with these words.
+    Failed(String),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerClosed(reason) => write!(f, "the peer closed with {reason}"),
+            Self::WeClosed(reason) => write!(f, "closed with {reason}"),
+            Self::EndOfStream => f.write_str("the connection ended without a close"),
+            Self::Silent => f.write_str("the peer was silent for too long"),
+            Self::Failed(words) => f.write_str(words),
+        }
+    }
+}

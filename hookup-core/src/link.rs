@@ -1,0 +1,298 @@
+//! One end of a session over the two Hookup formats, and formats like them. Pure: no sockets, no clock, no actors.
+//!
+//! It numbers ack requests, knows which of them are unanswered, keeps the window, and remembers which connection a
+//! message came over, so that an ack never goes to another one, where its id means another message.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    error::SendFailure,
+    message::{Message, Outbound},
+    outbox::{Entry, Usage},
+    wire::{AckId, Inbound, WireError, WireFormat},
+    ws::Frame,
+};
+
+/// The state of one end.
+#[derive(Debug)]
+pub struct Link {
+    format: Option<Arc<dyn WireFormat>>,
+    connection: u64,
+    window: Usage,
+    next_id: AckId,
+    /// What is to be sent, in order.
+    ready: VecDeque<Entry>,
+    ready_bytes: u64,
+    /// Messages that were sent and whose ack has not ended, by `seq`. They survive a disconnect.
+    awaiting: BTreeMap<u64, Awaiting>,
+    awaiting_usage: Usage,
+    /// This connection's ids of those that were sent over it.
+    ids: HashMap<AckId, u64>,
+    replies: VecDeque<Frame>,
+}
+
+#[derive(Debug)]
+struct Awaiting {
+    outbound: Outbound,
+    /// Its id on the present connection, once it was sent over it.
+    id: Option<AckId>,
+    /// Whether its ack or nack has come.
+    answered: bool,
+}
+
+/// Something to be written.
+#[derive(Debug)]
+pub enum Transmit {
+    /// An ack or a nack.
+    Reply(Frame),
+    /// A message that leaves the outbox when it was written.
+    Message {
+        /// Its frame.
+        frame: Frame,
+        /// It.
+        entry: Entry,
+    },
+    /// A message that leaves the outbox when its ack has ended.
+    Request {
+        /// Its frame.
+        frame: Frame,
+        /// Its `seq`.
+        seq: u64,
+        /// How long its sender waits, counted from the first time that it is sent.
+        within: Duration,
+    },
+    /// A message that cannot be sent over this connection's format; nothing is to be written.
+    Failed {
+        /// It.
+        entry: Entry,
+        /// Why.
+        failure: SendFailure,
+    },
+}
+
+/// What a frame meant.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A message for the handler; the ticket is to be given back when it is done.
+    Message {
+        /// The message.
+        message: Message,
+        /// What it is acked with.
+        ticket: Ticket,
+    },
+    /// The peer acked message `seq`.
+    Acked {
+        /// The message.
+        seq: u64,
+    },
+    /// The peer refused message `seq`.
+    Refused {
+        /// The message.
+        seq: u64,
+        /// The peer's words.
+        reason: String,
+    },
+    /// An ack of something that is not pending.
+    Unknown,
+}
+
+/// What a message is acked with; worthless once its connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    connection: u64,
+    ack: Option<AckId>,
+}
+
+impl Link {
+    /// A link without a connection, that lets at most `window` be sent and not acked.
+    pub fn new(window: Usage) -> Self {
+        Self {
+            format: None,
+            connection: 0,
+            window,
+            next_id: AckId::FIRST,
+            ready: VecDeque::new(),
+            ready_bytes: 0,
+            awaiting: BTreeMap::new(),
+            awaiting_usage: Usage::default(),
+            ids: HashMap::new(),
+            replies: VecDeque::new(),
+        }
+    }
+
+    /// A connection has opened. What was sent over an earlier one and not acked is to be pushed again.
+    pub fn connected(&mut self, format: Arc<dyn WireFormat>) {
+        self.disconnected();
+        self.format = Some(format);
+        self.connection += 1;
+        self.next_id = AckId::FIRST;
+    }
+
+    /// The connection has ended.
+    pub fn disconnected(&mut self) {
+        self.format = None;
+        self.ready.clear();
+        self.ready_bytes = 0;
+        self.ids.clear();
+        self.awaiting.values_mut().for_each(|awaiting| awaiting.id = None);
+        self.replies.clear();
+    }
+
+    /// The connection's format, if there is one.
+    pub fn format(&self) -> Option<&dyn WireFormat> {
+        self.format.as_deref()
+    }
+
+    /// How many messages may be pushed.
+    pub fn room(&self) -> usize {
+        if self.format.is_none() || self.ready_bytes >= self.window.bytes {
+            return 0;
+        }
+        self.window.messages.saturating_sub(self.ready.len())
+    }
+
+    /// Puts a message behind those to be sent.
+    pub fn push(&mut self, entry: Entry) {
+        self.ready_bytes += entry.bytes();
+        self.ready.push_back(entry);
+    }
+
+    /// Why this message cannot be sent over the present connection, if there is one and it cannot.
+    pub fn unsupported(&self, outbound: &Outbound) -> Option<SendFailure> {
+        let format = self.format.as_deref()?;
+        outbound.ack_within()?;
+        (!format.can_ack(outbound.message())).then(|| SendFailure::Unsupported { format: format.name().to_owned() })
+    }
+
+    /// The next thing to be written, if there is one and the window allows it.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(Transmit::Reply(reply));
+        }
+        let entry = self.pop_ready()?;
+        let format = self.format.as_deref()?;
+        if let Some(failure) = self.unsupported(&entry.outbound) {
+            return Some(Transmit::Failed { entry, failure });
+        }
+        let within = entry.outbound.ack_within();
+        let frame = match format.render(entry.outbound.message(), within.map(|_| self.next_id)) {
+            Ok(frame) => frame,
+            Err(words) => {
+                let failure = SendFailure::Unrenderable(words.into_owned());
+                return Some(Transmit::Failed { entry, failure });
+            }
+        };
+        let Some(within) = within else { return Some(Transmit::Message { frame, entry }) };
+        let id = self.next_id;
+        self.next_id = AckId::new(id.get() + 1).unwrap_or(AckId::FIRST);
+        let Entry { seq, outbound } = entry;
+        self.ids.insert(id, seq);
+        let len = outbound.message().len() as u64;
+        let awaiting = Awaiting { outbound, id: Some(id), answered: false };
+        if self.awaiting.insert(seq, awaiting).is_none() {
+            self.awaiting_usage.add(len);
+        }
+        Some(Transmit::Request { frame, seq, within })
+    }
+
+    /// Takes out the next message that the window lets through.
+    fn pop_ready(&mut self) -> Option<Entry> {
+        loop {
+            let entry = self.ready.front()?;
+            match self.awaiting.get(&entry.seq) {
+                Some(Awaiting { answered: false, .. }) => {}
+                // Its ack has come, and only its end has not been said yet.
+                Some(_) => {
+                    self.ready_bytes -= entry.bytes();
+                    self.ready.pop_front();
+                    continue;
+                }
+                None => {
+                    let wants_ack = entry.outbound.ack_within().is_some();
+                    let fits = self.awaiting.is_empty() || self.awaiting_usage.admits(entry.bytes(), self.window);
+                    if wants_ack && !fits {
+                        return None;
+                    }
+                }
+            }
+            self.ready_bytes -= entry.bytes();
+            return self.ready.pop_front();
+        }
+    }
+
+    /// Takes a frame of the peer's.
+    ///
+    /// # Errors
+    /// When the format cannot parse it.
+    pub fn receive(&mut self, frame: Frame) -> Result<Received, WireError> {
+        let Some(format) = self.format.as_deref() else { return Ok(Received::Unknown) };
+        Ok(match format.parse(frame)? {
+            Inbound::Message { message, ack } => {
+                Received::Message { message, ticket: Ticket { connection: self.connection, ack } }
+            }
+            Inbound::Ack(id) => self.answered(id).map_or(Received::Unknown, |seq| Received::Acked { seq }),
+            Inbound::Nack { id, reason } => {
+                self.answered(id).map_or(Received::Unknown, |seq| Received::Refused { seq, reason })
+            }
+        })
+    }
+
+    fn answered(&mut self, id: AckId) -> Option<u64> {
+        let seq = self.ids.remove(&id)?;
+        if let Some(awaiting) = self.awaiting.get_mut(&seq) {
+            awaiting.answered = true;
+        }
+        Some(seq)
+    }
+
+    /// Whether a message came over the present connection.
+    pub fn is_current(&self, ticket: Ticket) -> bool {
+        self.format.is_some() && ticket.connection == self.connection
+    }
+
+    /// The handler is done with a message; `Err` is its refusal.
+    pub fn handled(&mut self, ticket: Ticket, outcome: Result<(), &str>) {
+        let (Some(format), Some(id)) = (self.format.as_deref(), ticket.ack) else { return };
+        if !self.is_current(ticket) {
+            return;
+        }
+        let reply = match outcome {
+            Ok(()) => format.render_ack(id),
+            Err(reason) => format.render_nack(id, reason),
+        };
+        self.replies.extend(reply);
+    }
+
+    /// The ack of message `seq` has ended, one way or the other: the message, if it was pending.
+    pub fn ended(&mut self, seq: u64) -> Option<Outbound> {
+        let Awaiting { outbound, id, .. } = self.awaiting.remove(&seq)?;
+        self.awaiting_usage.subtract(outbound.message().len() as u64);
+        if let Some(at) = self.ready.iter().position(|entry| entry.seq == seq) {
+            self.ready_bytes -= outbound.message().len() as u64;
+            self.ready.remove(at);
+        }
+        if let Some(id) = id {
+            self.ids.remove(&id);
+        }
+        Some(outbound)
+    }
+
+    /// The lowest `seq` whose ack is pending.
+    pub fn first_awaiting(&self) -> Option<u64> {
+        self.awaiting.first_key_value().map(|(&seq, _)| seq)
+    }
+
+    /// Whether nothing is waiting to be sent.
+    pub fn is_flushed(&self) -> bool {
+        self.ready.is_empty() && self.replies.is_empty()
+    }
+
+    /// Whether nothing is waiting to be sent, or to be acked.
+    pub fn is_idle(&self) -> bool {
+        self.is_flushed() && self.awaiting.is_empty()
+    }
+}

@@ -1,0 +1,117 @@
+//! Events on their way to the handler, one after the other, and what becomes of a handler that panics.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::{self, Poll},
+};
+
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+
+use crate::{
+    error::Error,
+    event::Event,
+    handler::{EventHandler, Handling, Refusal, State},
+    link::Ticket,
+    peer::Peer,
+};
+
+/// How many undelivered messages wait for the handler as events; a program that sends into a full outbox makes them
+/// faster than any handler takes them.
+const MAX_FAILURES: usize = 1024;
+
+pub(super) struct Inbox {
+    handler: Box<dyn EventHandler>,
+    queue: VecDeque<(Event, Origin)>,
+    running: Option<(LocalBoxFuture<'static, Result<(), Refusal>>, Origin)>,
+    failures: usize,
+    dropped: u64,
+}
+
+/// Where an event came from, and so what is to be done when it has been handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A frame of this many bytes.
+    Frame { ticket: Ticket, bytes: usize },
+    /// A message of ours that was not delivered.
+    Failure,
+    /// The connection, or the session itself.
+    State,
+    /// A panic of the handler.
+    Panic,
+}
+
+impl Inbox {
+    pub(super) fn new(handler: Box<dyn EventHandler>) -> Self {
+        Self { handler, queue: VecDeque::new(), running: None, failures: 0, dropped: 0 }
+    }
+
+    pub(super) fn push(&mut self, event: Event, origin: Origin) {
+        self.queue.push_back((event, origin));
+    }
+
+    /// Tells the handler of a message that was not delivered, unless too many of them are waiting already.
+    pub(super) fn push_failure(&mut self, event: Event) {
+        if self.failures < MAX_FAILURES {
+            self.failures += 1;
+            self.push(event, Origin::Failure);
+        } else {
+            tracing::error!(?event, "dropped: the handler does not keep up with the messages that were not delivered");
+            self.dropped += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.running.is_none() && self.dropped == 0
+    }
+
+    /// Hands out events until one has been handled, and says which and how.
+    pub(super) fn poll(&mut self, peer: &Peer, cx: &mut task::Context<'_>) -> Poll<(Origin, Result<(), Refusal>)> {
+        loop {
+            if let Some((future, origin)) = &mut self.running {
+                let origin = *origin;
+                let polled = match catch_unwind(AssertUnwindSafe(|| future.poll_unpin(cx))) {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(outcome)) => outcome,
+                    Err(panic) => self.panicked(&*panic, origin),
+                };
+                self.running = None;
+                return Poll::Ready((origin, polled));
+            }
+            if self.failures == 0 && self.dropped > 0 {
+                let count = std::mem::take(&mut self.dropped);
+                self.push(Event::Error(Error::FailuresDropped { count }), Origin::State);
+            }
+            let Some((event, origin)) = self.queue.pop_front() else { return Poll::Pending };
+            if origin == Origin::Failure {
+                self.failures -= 1;
+            }
+            let handler = &mut self.handler;
+            match catch_unwind(AssertUnwindSafe(|| handler.handle(event, peer.clone()))) {
+                Ok(Handling(State::Later(future))) => self.running = Some((future, origin)),
+                Ok(Handling(State::Done(outcome))) => return Poll::Ready((origin, outcome)),
+                Err(panic) => return Poll::Ready((origin, self.panicked(&*panic, origin))),
+            }
+        }
+    }
+
+    /// Logs the panic, and tells the handler; but not of a panic while it was told of one.
+    fn panicked(&mut self, panic: &(dyn Any + Send), origin: Origin) -> Result<(), Refusal> {
+        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        let message = words.unwrap_or_else(|| "a value that is not a string".into());
+        tracing::error!(%message, "a handler panicked; the session goes on");
+        if origin != Origin::Panic {
+            self.push(Event::Error(Error::HandlerPanicked { message }), Origin::Panic);
+        }
+        Err(Refusal::new("the handler failed"))
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("queued", &self.queue.len()).finish_non_exhaustive()
+    }
+}

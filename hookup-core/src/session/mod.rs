@@ -1,0 +1,60 @@
+//! What a server session and a client have in common: an outbox, a link, a handler, and pending acks.
+//!
+//! [`SessionCore`] is driven by an actor: messages change it, [`SessionCore::poll`] acts on what changed, once per
+//! wake-up, and [`SessionCore::poll_transmit`] gives the frames to write as one batch. It knows no socket.
+
+mod core;
+mod inbox;
+mod keeper;
+mod submission;
+
+use crate::{error::ConfigError, outbox::Usage, transport::Credit};
+
+pub use self::{
+    core::SessionCore,
+    submission::{Submission, Submissions},
+};
+
+/// The bounds of one session.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// What may wait in the outbox. Default: 100,000 messages, 256 MiB.
+    pub outbox: Usage,
+    /// What may be sent and not acked yet. Default: 256 messages, 1 MiB.
+    pub window: Usage,
+    /// What may have come in and not be handled yet. Default: 256 messages, 1 MiB.
+    pub inbox: Credit,
+    /// The longest message, in or out, in bytes. Default: 1 MiB.
+    pub max_message_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            outbox: Usage { messages: 100_000, bytes: 256 * MIB as u64 },
+            window: Usage { messages: 256, bytes: MIB as u64 },
+            inbox: Credit { frames: 256, bytes: MIB },
+            max_message_bytes: MIB,
+        }
+    }
+}
+
+impl Limits {
+    /// Checks that nothing is zero.
+    ///
+    /// # Errors
+    /// [`ConfigError`] of the setting that is.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let settings = [
+            ("outbox_bounds", self.outbox.messages == 0 || self.outbox.bytes == 0),
+            ("window", self.window.messages == 0 || self.window.bytes == 0),
+            ("inbox", self.inbox.frames == 0 || self.inbox.bytes == 0),
+            ("max_message_bytes", self.max_message_bytes == 0),
+        ];
+        match settings.iter().find(|(_, is_zero)| *is_zero) {
+            Some((setting, _)) => Err(ConfigError::new(setting, "must be above zero, in messages and in bytes")),
+            None => Ok(()),
+        }
+    }
+}

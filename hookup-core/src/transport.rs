@@ -1,0 +1,96 @@
+//! What passes between a session and whatever holds its socket.
+//!
+//! On the server that is the `Connection` actor, on the client the socket task. Both speak this, so that a session
+//! knows nothing of either, and one wake-up's frames travel as one batch.
+
+use crate::{
+    event::Cause,
+    ws::{CloseReason, Frame},
+};
+
+/// From the session to its transport.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub enum Command {
+    /// Write these frames, in order, with one write; and `credit` frames that came in have been handled.
+    Transmit {
+        /// The frames.
+        frames: Vec<Frame>,
+        /// What has been handled, and may be read again.
+        credit: Credit,
+    },
+    /// Send a ping.
+    Ping,
+    /// Send a close frame, wait a little for the answer, and end.
+    Close(CloseReason),
+    /// End at once: the peer is dead.
+    Abort,
+}
+
+/// From a transport to its session.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub enum Notice {
+    /// Frames that came in together, in order.
+    Frames(Vec<Frame>),
+    /// Something came in that carries no message: a ping or a pong.
+    Alive,
+    /// This many more frames, in the order of the `Transmit`s, were written.
+    Written(usize),
+    /// The peer broke the protocol: the connection is being closed with this. `Ended` follows.
+    Violated(CloseReason),
+    /// The connection is over; nothing follows.
+    Ended(Cause),
+}
+
+/// An amount of frames that came in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Credit {
+    /// How many frames.
+    pub frames: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+impl Credit {
+    /// Whether it is nothing.
+    pub fn is_none(&self) -> bool {
+        self.frames == 0
+    }
+
+    /// Adds one frame.
+    pub fn add(&mut self, bytes: usize) {
+        self.frames += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// Counts what came in and is not handled yet; a transport reads no further while it is at its bound.
+#[derive(Debug)]
+pub struct ReadGate {
+    unhandled: Credit,
+    bound: Credit,
+}
+
+impl ReadGate {
+    /// A gate that shuts when `bound` is reached, in frames or in bytes.
+    pub fn new(bound: Credit) -> Self {
+        Self { unhandled: Credit::default(), bound }
+    }
+
+    /// Whether more may be read.
+    pub fn is_open(&self) -> bool {
+        self.unhandled.frames < self.bound.frames && self.unhandled.bytes < self.bound.bytes
+    }
+
+    /// A frame of this many bytes came in.
+    pub fn received(&mut self, bytes: usize) {
+        self.unhandled.add(bytes);
+    }
+
+    /// The session has handled this much.
+    pub fn handled(&mut self, credit: Credit) {
+        self.unhandled.frames = self.unhandled.frames.saturating_sub(credit.frames);
+        self.unhandled.bytes = self.unhandled.bytes.saturating_sub(credit.bytes);
+    }
+}

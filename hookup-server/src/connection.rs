@@ -1,0 +1,232 @@
+//! One socket as an actor. The one file that names actix-web-actors.
+//!
+//! A `WebsocketContext` is polled by the response body, and only while the socket takes more: when the peer stops reading,
+//! this actor stands still, its mailbox and timers with it. So it knows nothing of the session but its address, and
+//! holds nothing that must go on. It reads the socket itself, so that it can stop reading while the handler is behind.
+
+use std::{
+    cell::RefCell,
+    pin::Pin,
+    rc::Rc,
+    task::{self, Poll, Waker},
+    time::Duration,
+};
+
+use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Handler, StreamHandler};
+use actix_web::{Error, HttpRequest, HttpResponseBuilder, web};
+use actix_web_actors::ws::{self, HandshakeError, ProtocolError, WebsocketContext};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use hookup_core::{
+    Cause, CloseCode, CloseReason, Limits,
+    transport::{Command, Notice, ReadGate},
+    ws::{Batch, Decoder, End, Outgoing, Role},
+};
+
+use crate::session::{Opened, Session};
+
+/// How long the peer has to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Checks that a request is a WebSocket handshake, and begins the response.
+pub(crate) fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, HandshakeError> {
+    ws::handshake(request)
+}
+
+/// Starts the connection of a session; what it returns is the body of the handshake's response.
+pub(crate) fn start(
+    session: Addr<Session>,
+    payload: web::Payload,
+    limits: Limits,
+) -> impl Stream<Item = Result<Bytes, Error>> + 'static {
+    let gate = Rc::new(RefCell::new(Gate { gate: ReadGate::new(limits.inbox), waker: None }));
+    let decoder = Decoder::new(Role::Server, limits.max_message_bytes);
+    let incoming = Incoming { payload, decoder, gate: gate.clone(), broken: None, is_over: false };
+    let connection = Connection { session, gate, incoming: Some(incoming), closing: None, ended: false };
+    // The context's own reader knows no back-pressure; ours takes its place, and this one never has anything.
+    WebsocketContext::create(connection, stream::pending())
+}
+
+/// The actor of one socket.
+pub(crate) struct Connection {
+    session: Addr<Session>,
+    gate: Rc<RefCell<Gate>>,
+    incoming: Option<Incoming>,
+    /// What we sent a close frame with.
+    closing: Option<CloseReason>,
+    ended: bool,
+}
+
+impl Actor for Connection {
+    type Context = WebsocketContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(incoming) = self.incoming.take() {
+            ctx.add_stream(incoming);
+        }
+        self.session.do_send(Opened(ctx.address()));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.end(Cause::EndOfStream);
+    }
+}
+
+impl Connection {
+    /// Tells the session, once, that the connection is over.
+    fn end(&mut self, cause: Cause) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let cause = self.closing.take().map_or(cause, Cause::WeClosed);
+            self.session.do_send(Notice::Ended(cause));
+        }
+    }
+
+    fn write(&self, outgoing: Outgoing, ctx: &mut WebsocketContext<Self>) {
+        ctx.write_raw(outgoing.into());
+    }
+}
+
+impl StreamHandler<Arrival> for Connection {
+    fn handle(&mut self, arrival: Arrival, ctx: &mut Self::Context) {
+        let batch = match arrival {
+            Arrival::Batch(batch) => batch,
+            Arrival::Broken(cause) => {
+                self.end(cause);
+                return ctx.stop();
+            }
+        };
+        if let Some(payload) = batch.ping {
+            self.write(Outgoing::Pong(payload), ctx);
+        }
+        if !batch.frames.is_empty() {
+            self.session.do_send(Notice::Frames(batch.frames));
+        } else if batch.alive {
+            self.session.do_send(Notice::Alive);
+        }
+        match batch.end {
+            None => return,
+            Some(End::Close(reason)) => {
+                let reason = reason.unwrap_or_else(|| CloseCode::NO_STATUS.into());
+                if self.closing.is_none() {
+                    self.write(Outgoing::Close(reason.clone()), ctx);
+                }
+                self.end(Cause::PeerClosed(reason));
+            }
+            Some(End::Violation(reason)) => {
+                self.session.do_send(Notice::Violated(reason.clone()));
+                self.write(Outgoing::Close(reason.clone()), ctx);
+                self.end(Cause::WeClosed(reason));
+            }
+        }
+        ctx.stop();
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// Never called: the context's own reader is given a stream that never has anything.
+impl StreamHandler<Result<ws::Message, ProtocolError>> for Connection {
+    fn handle(&mut self, _: Result<ws::Message, ProtocolError>, _: &mut Self::Context) {}
+}
+
+impl Handler<Command> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, command: Command, ctx: &mut Self::Context) {
+        match command {
+            Command::Transmit { frames, credit } => {
+                self.gate.borrow_mut().handled(credit);
+                let written = frames.len();
+                for frame in frames {
+                    self.write(Outgoing::Frame(frame), ctx);
+                }
+                // Being polled means that the socket took all that was written before: the context encodes these right away.
+                if written > 0 {
+                    self.session.do_send(Notice::Written(written));
+                }
+            }
+            Command::Ping => self.write(Outgoing::Ping, ctx),
+            Command::Close(reason) => {
+                self.write(Outgoing::Close(reason.clone()), ctx);
+                self.closing = Some(reason);
+                ctx.run_later(CLOSE_TIMEOUT, |_, ctx| ctx.stop());
+            }
+            Command::Abort => ctx.stop(),
+        }
+    }
+}
+
+/// What the socket's reader hands to the actor.
+pub(crate) enum Arrival {
+    Batch(Batch),
+    Broken(Cause),
+}
+
+/// A read gate, and the reader that waits at it.
+struct Gate {
+    gate: ReadGate,
+    waker: Option<Waker>,
+}
+
+impl Gate {
+    fn handled(&mut self, credit: hookup_core::transport::Credit) {
+        self.gate.handled(credit);
+        if self.gate.is_open()
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+/// Reads the socket while the gate is open, and gives what came in together as one batch.
+struct Incoming {
+    payload: web::Payload,
+    decoder: Decoder,
+    gate: Rc<RefCell<Gate>>,
+    /// How the socket ended, while what came in before has not been handed on yet.
+    broken: Option<Cause>,
+    is_over: bool,
+}
+
+impl Stream for Incoming {
+    type Item = Arrival;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Arrival>> {
+        let this = self.get_mut();
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        let mut gate = this.gate.borrow_mut();
+        let mut batch = Batch::default();
+        while this.broken.is_none() {
+            batch.take(&mut this.decoder, &mut gate.gate);
+            this.is_over = batch.end.is_some();
+            if this.is_over {
+                break;
+            }
+            if !gate.gate.is_open() {
+                gate.waker = Some(cx.waker().clone());
+                break;
+            }
+            match Pin::new(&mut this.payload).poll_next(cx) {
+                Poll::Ready(Some(Ok(bytes))) => this.decoder.buffer().extend_from_slice(&bytes),
+                Poll::Ready(Some(Err(error))) => this.broken = Some(Cause::Failed(error.to_string())),
+                Poll::Ready(None) => this.broken = Some(Cause::EndOfStream),
+                Poll::Pending => break,
+            }
+        }
+        if !batch.is_empty() {
+            return Poll::Ready(Some(Arrival::Batch(batch)));
+        }
+        match this.broken.take() {
+            Some(cause) => {
+                this.is_over = true;
+                Poll::Ready(Some(Arrival::Broken(cause)))
+            }
+            None => Poll::Pending,
+        }
+    }
+}

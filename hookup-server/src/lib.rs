@@ -1,0 +1,50 @@
+//! Hookup's server: reliable messaging over WebSockets, mounted in an actix-web application.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use actix_web::{App, HttpServer};
+//! use hookup_server::{Event, HookupServer, Peer};
+//!
+//! #[actix_web::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let hookup = HookupServer::new(|| |event: Event, peer: Peer| {
+//!         if let Event::Text(text) = event {
+//!             peer.do_send(text.needs_ack(Duration::from_secs(5)));
+//!         }
+//!     })
+//!     .heartbeat(Duration::from_secs(25))
+//!     .start()
+//!     .map_err(std::io::Error::other)?;
+//!
+//!     HttpServer::new(move || App::new().service(hookup.resource("/ws")))
+//!         .bind(("127.0.0.1", 8125))?
+//!         .run()
+//!         .await
+//! }
+//! ```
+//!
+//! Each session has a handler of its own, made by the factory. It is given [`Event`]s, one after the other, and a
+//! [`Peer`] to answer with; a message that asks for an ack is acked when the handler is done with it.
+//!
+//! Without an application, [`ServerBuilder::listen`] binds a port by itself.
+
+mod builder;
+mod connection;
+mod hookup;
+mod listen;
+mod registry;
+mod session;
+mod upgrade;
+
+pub use hookup_core::{
+    self as core, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Error, Event, EventHandler, Handling,
+    IntoHandler, Json, JsonError, JsonProtocol, Message, Outbound, Peer, PeerId, Receipt, Reconnecting, Refusal,
+    SendError, SendFailure, SendResult, SimpleJson, Text, WireFormat,
+};
+
+pub use self::{
+    builder::ServerBuilder,
+    hookup::Hookup,
+    listen::{ListenError, Listening},
+    registry::HookupServer,
+};

@@ -1,0 +1,94 @@
+//! A server without an application: it binds a port, and every path is its own.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    pin::Pin,
+};
+
+use actix_web::{App, HttpRequest, HttpServer, dev::Server, web};
+
+use crate::{ConfigError, Hookup, ServerBuilder};
+
+/// Why a server could not listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address could not be bound.
+    #[error("cannot listen: {0}")]
+    Bind(#[source] io::Error),
+}
+
+/// A server that listens; await it to serve until it is stopped.
+///
+/// SIGINT ends it at once; SIGTERM lets the sessions that are open go on for at most 10 s.
+#[must_use = "a server serves only while it is awaited"]
+pub struct Listening {
+    hookup: Hookup,
+    addrs: Vec<SocketAddr>,
+    server: Server,
+}
+
+impl ServerBuilder {
+    /// Starts the server and binds it to an address, for those who have no application to mount it in.
+    ///
+    /// ```no_run
+    /// # use hookup_server::{Event, HookupServer, Peer};
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// HookupServer::new(|| |event: Event, _: Peer| println!("{event:?}")).listen("127.0.0.1:8125")?.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ListenError`] when a setting cannot work, or the address cannot be bound.
+    pub fn listen(self, addr: impl ToSocketAddrs) -> Result<Listening, ListenError> {
+        let hookup = self.start()?;
+        let mounted = hookup.clone();
+        let server = HttpServer::new(move || {
+            let hookup = mounted.clone();
+            App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
+                let hookup = hookup.clone();
+                async move { hookup.upgrade(&request, payload) }
+            }))
+        })
+        .tcp_nodelay(true)
+        .shutdown_timeout(10)
+        .bind(addr)
+        .map_err(ListenError::Bind)?;
+        let addrs = server.addrs();
+        Ok(Listening { hookup, addrs, server: server.run() })
+    }
+}
+
+impl Listening {
+    /// The addresses that it listens on; with port 0 asked for, the ports that it got.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// The server's handle.
+    pub fn hookup(&self) -> &Hookup {
+        &self.hookup
+    }
+}
+
+impl IntoFuture for Listening {
+    type Output = io::Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.server)
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening").field("addrs", &self.addrs).finish_non_exhaustive()
+    }
+}

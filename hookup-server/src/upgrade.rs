@@ -1,0 +1,58 @@
+//! From an HTTP request to a session: the handshake, and the choice of a wire format.
+
+use std::sync::Arc;
+
+use actix::Addr;
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError as _,
+    http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL},
+    web,
+};
+use hookup_core::{WireFormat, wire::Negotiation};
+
+use crate::{builder::Settings, connection, registry::HookupServer, session::Session};
+
+pub(crate) fn upgrade(
+    settings: &Arc<Settings>,
+    server: &Addr<HookupServer>,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    // Before the subprotocol: what is no handshake at all is not a matter of subprotocols.
+    let mut response = match connection::handshake(request) {
+        Ok(response) => response,
+        Err(error) => return error.error_response(),
+    };
+    let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).filter_map(|line| line.to_str().ok());
+    let format = match settings.formats.negotiate(lines, &settings.default_format) {
+        Negotiation::Chosen(format) => {
+            response.insert_header((SEC_WEBSOCKET_PROTOCOL, format.name()));
+            format
+        }
+        Negotiation::Default(format) => format,
+        Negotiation::Unknown => return unknown_subprotocol(settings),
+    };
+    tracing::debug!(format = format.name(), peer = ?request.peer_addr(), "a session begins");
+    let session = start_session(settings, server, request, format);
+    response.streaming(connection::start(session, payload, settings.limits))
+}
+
+fn start_session(
+    settings: &Arc<Settings>,
+    server: &Addr<HookupServer>,
+    request: &HttpRequest,
+    format: Arc<dyn WireFormat>,
+) -> Addr<Session> {
+    Session::start(settings, server.clone(), request.peer_addr(), format)
+}
+
+fn unknown_subprotocol(settings: &Settings) -> HttpResponse {
+    let names = settings.formats.names();
+    let text = format!("none of the offered subprotocols is known here; known are {names}\n");
+    let mut response = HttpResponse::UpgradeRequired();
+    response.insert_header(("Upgrade", "websocket"));
+    if let Ok(names) = HeaderValue::try_from(names) {
+        response.insert_header((SEC_WEBSOCKET_PROTOCOL, names));
+    }
+    response.body(text)
+}
