@@ -1,28 +1,28 @@
 //! The one engine behind a server session and a client.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     task::{self, Poll, ready},
     time::Instant,
 };
 
-use actix::{Recipient, dev::OneshotSender};
+use actix::Recipient;
 
 use super::{
     Limits, Submission, Submissions,
     inbox::{Inbox, Origin},
-    keeper::{Done, Keeper, Load},
+    outgoing::{Failed, Outgoing},
     submission::Waiter,
 };
 use crate::{
     ack::{AckHandle, AckOp, AckOutcome, AckOutcomes},
-    error::{Error, Receipt, SendError, SendFailure, SendResult},
+    error::{Error, Receipt, SendError, SendFailure},
     event::{Connected, Event},
     handler::EventHandler,
     link::{Link, Received, Transmit},
     message::Outbound,
-    outbox::{Entry, Outbox, OutboxError, Usage},
+    outbox::Outbox,
     peer::Peer,
     transport::{Credit, ReadGate},
     wire::WireFormat,
@@ -39,44 +39,26 @@ pub struct SessionCore {
     peer: Peer,
     link: Link,
     inbox: Inbox,
-    keeper: Keeper,
+    outgoing: Outgoing,
     acks: AckHandle,
     submissions: Submissions,
-    /// Who waits for the ack of which message; for one of a `do_send`, nobody does.
-    waiters: HashMap<u64, (OneshotSender<SendResult>, Outbound)>,
-    /// Who waits for a message to be accepted.
-    accepting: HashMap<u64, OneshotSender<SendResult>>,
-    /// What is in the outbox, or on its way there.
-    usage: Usage,
-    /// The last `seq` that was given to a message, and the last that the outbox has confirmed.
-    last_seq: u64,
-    committed: u64,
-    /// The next `seq` that goes to the link.
-    cursor: u64,
-    loading: bool,
-    /// What the transport has and has not confirmed: the plain message to be forgotten then, if any, and its bytes.
-    handed: VecDeque<(Option<Forget>, usize)>,
+    /// What the transport has and has not confirmed.
+    handed: VecDeque<Handed>,
     handed_bytes: usize,
     /// What has been handled since the last batch, and, as the transport counts it, what has not been.
     credit: Credit,
     gate: ReadGate,
     acked: bool,
     accepts: bool,
-    offline: bool,
     ended: bool,
 }
 
-/// A message that leaves the outbox.
-#[derive(Debug, Clone, Copy)]
-struct Forget {
-    seq: u64,
-    bytes: u64,
-}
-
-impl From<&Entry> for Forget {
-    fn from(entry: &Entry) -> Self {
-        Self { seq: entry.seq, bytes: entry.bytes() }
-    }
+/// A frame that the transport has.
+#[derive(Debug)]
+struct Handed {
+    bytes: usize,
+    /// The message that leaves the outbox when the frame was written, by `seq` and bytes; none that waits for an ack.
+    leaves: Option<(u64, u64)>,
 }
 
 impl SessionCore {
@@ -88,29 +70,20 @@ impl SessionCore {
         outbox: Box<dyn Outbox>,
         outcomes: Recipient<AckOutcomes>,
     ) -> Self {
-        let stored = outbox.stored();
         Self {
             limits,
             peer,
             link: Link::new(limits.window),
             inbox: Inbox::new(handler),
-            keeper: Keeper::new(outbox),
+            outgoing: Outgoing::new(outbox, limits.outbox, limits.window.bytes),
             acks: AckHandle::enrol(outcomes),
             submissions: Submissions::default(),
-            waiters: HashMap::new(),
-            accepting: HashMap::new(),
-            usage: stored.usage,
-            last_seq: stored.last_seq,
-            committed: stored.last_seq,
-            cursor: 0,
-            loading: false,
             handed: VecDeque::new(),
             handed_bytes: 0,
             credit: Credit::default(),
             gate: ReadGate::new(limits.inbox),
             acked: false,
             accepts: true,
-            offline: false,
             ended: false,
         }
     }
@@ -144,8 +117,7 @@ impl SessionCore {
         self.handed_bytes = 0;
         self.credit = Credit::default();
         self.gate = ReadGate::new(self.limits.inbox);
-        // What was not written, or written and not acked, is still in the outbox, and is sent again from its beginning.
-        self.cursor = 0;
+        self.outgoing.rewind();
     }
 
     /// Tells the handler something that is not about a message.
@@ -184,30 +156,31 @@ impl SessionCore {
     pub fn acks_ended(&mut self, AckOutcomes(outcomes): AckOutcomes) {
         for (seq, outcome) in outcomes {
             let Some(outbound) = self.link.ended(seq) else { continue };
-            self.forget(Forget { seq, bytes: outbound.message().len() as u64 });
-            let waiter = self.take_waiter(seq);
-            match outcome {
+            let waiter = self.outgoing.forget(seq, outbound.message().len() as u64);
+            let reason = match outcome {
                 AckOutcome::Acked => {
                     self.acked = true;
-                    succeed(waiter, Receipt::Acked);
+                    if let Some(waiter) = waiter {
+                        // Whoever waited may have stopped to; the message has arrived all the same.
+                        let _ = waiter.send(Ok(Receipt::Acked));
+                    }
+                    continue;
                 }
-                AckOutcome::Refused(reason) => self.fail(outbound, SendFailure::Refused { reason }, waiter),
-                AckOutcome::TimedOut => {
-                    let within = outbound.ack_within().unwrap_or_default();
-                    self.fail(outbound, SendFailure::TimedOut { within }, waiter);
-                }
-                AckOutcome::Lost => self.fail(outbound, SendFailure::Lost, waiter),
-            }
+                AckOutcome::Refused(reason) => SendFailure::Refused { reason },
+                AckOutcome::TimedOut => SendFailure::TimedOut { within: outbound.ack_within().unwrap_or_default() },
+                AckOutcome::Lost => SendFailure::Lost,
+            };
+            self.fail(Failed { outbound, reason, waiter });
         }
     }
 
     /// The transport has written this many more frames.
     pub fn written(&mut self, frames: usize) {
         for _ in 0..frames {
-            let Some((forget, bytes)) = self.handed.pop_front() else { break };
+            let Some(Handed { bytes, leaves }) = self.handed.pop_front() else { break };
             self.handed_bytes -= bytes;
-            if let Some(forget) = forget {
-                self.forget(forget);
+            if let Some((seq, bytes)) = leaves {
+                self.outgoing.forget(seq, bytes);
             }
         }
     }
@@ -221,11 +194,11 @@ impl SessionCore {
 
     /// Takes messages in, runs the outbox and the handler; whether any of that came to something.
     fn work(&mut self, cx: &mut task::Context<'_>) -> bool {
-        for (outbound, waiter) in self.submissions.take() {
-            self.accept(outbound, waiter);
-        }
-        self.load();
-        let kept = self.keeper.poll(cx).map(|done| self.kept(done));
+        self.accept_submitted();
+        let kept = self.outgoing.poll(&mut self.link, cx).map(|report| {
+            report.failed.into_iter().for_each(|failed| self.fail(failed));
+            report.errors.into_iter().for_each(|error| self.tell(Event::Error(Error::Outbox(error))));
+        });
         let handled = self.inbox.poll(&self.peer, cx).map(|(origin, outcome)| {
             let Origin::Frame { ticket, bytes } = origin else { return };
             if self.link.is_current(ticket) {
@@ -241,22 +214,21 @@ impl SessionCore {
         let (mut frames, mut failed) = (Vec::new(), false);
         while self.handed_bytes < TRANSMIT_BYTES {
             let Some(next) = self.link.poll_transmit() else { break };
-            let (frame, forget) = match next {
+            let (frame, leaves) = match next {
                 Transmit::Reply(frame) => (frame, None),
-                Transmit::Message { frame, entry } => (frame, Some(Forget::from(&entry))),
+                Transmit::Message { frame, entry } => (frame, Some((entry.seq, entry.bytes()))),
                 Transmit::Request { frame, seq, within } => {
                     self.acks.arm(seq, within, now);
                     (frame, None)
                 }
                 Transmit::Failed { entry, failure } => {
-                    self.forget(Forget::from(&entry));
-                    let waiter = self.take_waiter(entry.seq);
-                    self.fail(entry.outbound, failure, waiter);
+                    let waiter = self.outgoing.forget(entry.seq, entry.bytes());
+                    self.fail(Failed { outbound: entry.outbound, reason: failure, waiter });
                     failed = true;
                     continue;
                 }
             };
-            self.handed.push_back((forget, frame.len()));
+            self.handed.push_back(Handed { bytes: frame.len(), leaves });
             self.handed_bytes += frame.len();
             frames.push(frame);
         }
@@ -288,31 +260,29 @@ impl SessionCore {
 
     /// Whether no connection is being tried for. Whoever waits for an ack then is told so; the messages stay.
     pub fn set_offline(&mut self, offline: bool) {
-        self.offline = offline;
-        if offline {
-            self.release_waiters(|| SendFailure::Offline);
-        }
+        self.outgoing.set_offline(offline);
     }
 
-    /// Accepts nothing any more.
+    /// Accepts nothing any more, but what was submitted before.
     pub fn stop_accepting(&mut self) {
+        self.accept_submitted();
         self.accepts = false;
     }
 
     /// How many messages are in the outbox.
     pub fn unsent(&self) -> usize {
-        self.usage.messages
+        self.outgoing.usage().messages
     }
 
     /// Whether all that was accepted has been handed to the transport.
     pub fn is_flushed(&self) -> bool {
-        self.keeper.is_idle() && self.cursor > self.committed && self.link.is_flushed()
+        self.outgoing.is_handed_over() && self.link.is_flushed()
     }
 
     /// Whether nothing is left to be sent, written, acked or handled.
     pub fn is_idle(&self) -> bool {
-        self.usage.messages == 0
-            && self.keeper.is_idle()
+        self.unsent() == 0
+            && self.outgoing.is_idle()
             && self.handed.is_empty()
             && self.link.is_idle()
             && self.inbox.is_empty()
@@ -327,156 +297,48 @@ impl SessionCore {
     /// sent and not acked is reported as lost; what was never sent stays in a durable outbox, and is reported as
     /// not sent from one that is not. Then the outbox is closed, and `last` is the last event.
     pub fn poll_end(&mut self, last: Event, cx: &mut task::Context<'_>) -> Poll<()> {
-        self.accepts = false;
+        self.stop_accepting();
         self.link.disconnected();
         while self.work(cx) {}
-        if !self.keeper.is_idle() {
+        if !self.outgoing.is_idle() {
             return Poll::Pending;
         }
-        while let Some(seq) = self.link.first_awaiting() {
-            let Some(outbound) = self.link.ended(seq) else { break };
-            if !self.keeper.is_durable() {
-                self.forget(Forget { seq, bytes: outbound.message().len() as u64 });
-            }
-            let waiter = self.take_waiter(seq);
-            self.fail(outbound, SendFailure::Lost, waiter);
-        }
-        if !self.keeper.is_durable() {
-            // Such an outbox answers at once: first the removals above, then what is left.
-            self.keeper.load(Load { from: 0, upto: self.committed, messages: usize::MAX, bytes: u64::MAX });
-            while let Poll::Ready(done) = self.keeper.poll(cx) {
-                for entry in done.loaded.and_then(|(_, loaded)| loaded.ok()).into_iter().flatten() {
-                    self.forget(Forget::from(&entry));
-                    let waiter = self.take_waiter(entry.seq);
-                    self.fail(entry.outbound, SendFailure::Closed, waiter);
-                }
-            }
-        }
-        self.release_waiters(|| SendFailure::Closed);
-        ready!(self.keeper.poll_close(cx));
+        let left = self.outgoing.give_up(&mut self.link, cx);
+        left.into_iter().for_each(|failed| self.fail(failed));
+        ready!(self.outgoing.poll_close(cx));
         self.tell(last);
         self.ended = true;
         Poll::Ready(())
     }
 
+    fn accept_submitted(&mut self) {
+        for (outbound, waiter) in self.submissions.take() {
+            self.accept(outbound, waiter);
+        }
+    }
+
     fn accept(&mut self, outbound: Outbound, waiter: Waiter) {
-        let len = outbound.message().len();
-        let failure = if !self.accepts {
+        let (len, limit) = (outbound.message().len(), self.limits.max_message_bytes);
+        let refusal = if !self.accepts {
             Some(SendFailure::Closed)
-        } else if len > self.limits.max_message_bytes {
-            Some(SendFailure::TooBig { len, limit: self.limits.max_message_bytes })
-        } else if !self.usage.admits(len as u64, self.limits.outbox) {
-            Some(SendFailure::Full { messages: self.usage.messages, bytes: self.usage.bytes })
+        } else if len > limit {
+            Some(SendFailure::TooBig { len, limit })
         } else {
             self.link.unsupported(&outbound)
         };
-        if let Some(failure) = failure {
-            return self.fail(outbound, failure, waiter);
+        let accepted = match refusal {
+            Some(reason) => Err(Failed { outbound, reason, waiter }),
+            None => self.outgoing.accept(outbound, waiter),
+        };
+        if let Err(failed) = accepted {
+            self.fail(failed);
         }
-        self.last_seq += 1;
-        self.usage.add(len as u64);
-        match waiter {
-            Some(waiter) if outbound.ack_within().is_some() => {
-                self.waiters.insert(self.last_seq, (waiter, outbound.clone()));
-            }
-            Some(waiter) => {
-                self.accepting.insert(self.last_seq, waiter);
-            }
-            None => {}
-        }
-        self.keeper.append(Entry { seq: self.last_seq, outbound });
-    }
-
-    /// The outbox has done something.
-    fn kept(&mut self, done: Done) {
-        match done.append {
-            Ok(()) => {
-                for entry in done.appended {
-                    self.committed = entry.seq;
-                    succeed(self.accepting.remove(&entry.seq), Receipt::Accepted);
-                    // Where nothing older waits in the outbox, it need not be read back.
-                    if self.cursor == entry.seq && self.link.room() > 0 {
-                        self.cursor += 1;
-                        self.link.push(entry);
-                    }
-                }
-                if self.offline {
-                    self.release_waiters(|| SendFailure::Offline);
-                }
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                for entry in done.appended {
-                    self.usage.subtract(entry.bytes());
-                    // A hole in the sequence: what is behind it is reached by loading.
-                    let waiter = self.take_waiter(entry.seq);
-                    self.fail(entry.outbound, SendFailure::Storage(error.clone()), waiter);
-                }
-            }
-        }
-        if let Err(error) = done.remove {
-            self.tell(Event::Error(Error::Outbox(error)));
-        }
-        if let Some((load, loaded)) = done.loaded {
-            self.loading = false;
-            self.loaded(load, loaded);
-        }
-    }
-
-    fn loaded(&mut self, load: Load, loaded: Result<Vec<Entry>, OutboxError>) {
-        if load.from != self.cursor {
-            return; // It was for a connection that has ended.
-        }
-        match loaded {
-            Ok(entries) => {
-                // Only if nothing is left between the last one and what was committed when it was asked.
-                self.cursor = entries.last().map_or(load.upto, |last| last.seq) + 1;
-                for entry in entries {
-                    if !self.keeper.is_removing(entry.seq) {
-                        self.link.push(entry);
-                    }
-                }
-            }
-            Err(error) => {
-                // Not tried again before the next connection, so as not to spin on a broken disk.
-                self.cursor = u64::MAX;
-                self.tell(Event::Error(Error::Outbox(error)));
-            }
-        }
-    }
-
-    /// Asks the outbox for what the link has room for.
-    fn load(&mut self) {
-        let messages = self.link.room();
-        if !self.loading && messages > 0 && self.cursor <= self.committed {
-            self.loading = true;
-            let bytes = self.limits.window.bytes;
-            self.keeper.load(Load { from: self.cursor, upto: self.committed, messages, bytes });
-        }
-    }
-
-    fn take_waiter(&mut self, seq: u64) -> Waiter {
-        self.accepting.remove(&seq).or_else(|| self.waiters.remove(&seq).map(|(waiter, _)| waiter))
-    }
-
-    /// Tells those whose message stays in the outbox that they need not wait.
-    fn release_waiters(&mut self, reason: impl Fn() -> SendFailure) {
-        for (_, (waiter, message)) in self.waiters.drain() {
-            // The message is safe, so nobody needs to be told if nobody waits.
-            let _ = waiter.send(Err(SendError { message, reason: reason() }));
-        }
-    }
-
-    /// A message leaves the outbox.
-    fn forget(&mut self, Forget { seq, bytes }: Forget) {
-        self.usage.subtract(bytes);
-        self.keeper.remove(seq);
     }
 
     /// A message was not delivered: whoever waits for it is told, and if nobody does, the handler.
-    fn fail(&mut self, message: Outbound, reason: SendFailure, waiter: Waiter) {
-        let wants_ack = message.ack_within().is_some();
-        let mut result = Err(SendError { message, reason });
+    fn fail(&mut self, Failed { outbound, reason, waiter }: Failed) {
+        let wants_ack = outbound.ack_within().is_some();
+        let mut result = Err(SendError { message: outbound, reason });
         if let Some(waiter) = waiter {
             match waiter.send(result) {
                 Ok(()) => return,
@@ -487,18 +349,10 @@ impl SessionCore {
         if self.ended {
             // The handler has had its last event; one that answers every failure with a message would never end.
             tracing::warn!(%error, message = ?error.message, "not sent after the session's end");
+        } else if wants_ack {
+            self.inbox.push_failure(Event::AckFailed(error));
         } else {
-            self.inbox.push_failure(match wants_ack {
-                true => Event::AckFailed(error),
-                false => Event::Error(Error::NotSent(error)),
-            });
+            self.inbox.push_failure(Event::Error(Error::NotSent(error)));
         }
-    }
-}
-
-fn succeed(waiter: Waiter, receipt: Receipt) {
-    if let Some(waiter) = waiter {
-        // Whoever waited may have stopped to; the message has arrived all the same.
-        let _ = waiter.send(Ok(receipt));
     }
 }

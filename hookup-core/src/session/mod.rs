@@ -6,6 +6,7 @@
 mod core;
 mod inbox;
 mod keeper;
+mod outgoing;
 mod submission;
 
 use crate::{error::ConfigError, outbox::Usage, transport::Credit};
