@@ -56,7 +56,10 @@ impl Peer {
     /// Sends without waiting. What cannot be delivered comes back as an event.
     pub fn do_send(&self, message: impl Into<Outbound>) {
         let message = message.into();
-        if let Err(actix::dev::SendError::Closed(message)) = self.inner.outbound.try_send(message) {
+        // Actix says nothing when the actor has gone.
+        if self.inner.outbound.connected() {
+            self.inner.outbound.do_send(message);
+        } else {
             tracing::warn!(peer = %self.id(), ?message, "not sent: the session has ended");
         }
     }

@@ -63,6 +63,8 @@ impl Session {
         let handler = (settings.factory)();
         let (limits, heartbeat_setting) = (settings.limits, settings.heartbeat);
         Self::create(move |ctx| {
+            // No bound: a `send` takes its place in the order at once, as a `do_send` does. The outbox has the bound.
+            ctx.set_mailbox_capacity(0);
             let addr = ctx.address();
             let peer = Peer::new(remote, addr.clone().recipient(), addr.clone().recipient());
             let outbox = Box::<MemoryOutbox>::default();

@@ -1,5 +1,8 @@
 //! The client actor: the engine, the user's handler in it, and the state of its connection.
 
+mod attempt;
+mod mailbox;
+
 use std::{
     fmt,
     rc::Rc,
@@ -7,34 +10,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, ResponseFuture, WeakAddr};
+use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context};
 use hookup_core::{
-    Binary, Cause, CloseCode, ClosePeer, CloseReason, Error, Event, EventHandler, Json, Limits, Outbound, Outbox, Peer,
-    Reconnecting, Text,
-    ack::AckOutcomes,
+    Cause, CloseCode, CloseReason, Error, Event, EventHandler, Limits, Outbox, Peer, Reconnecting,
     backoff::Schedule,
     driver::{Alarm, Drive, Driver, now},
     heartbeat::{Beat, Heartbeat},
-    session::{SessionCore, Submission},
-    transport::{Command, Notice},
+    session::SessionCore,
+    transport::Command,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::{AbortHandle, spawn_local},
-};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    Close, Closed, Disconnect, Reconnect,
-    builder::Settings,
-    connector::{Headers, Opened},
-    socket::Socket,
-};
+use self::attempt::Attempt;
+use crate::{Closed, builder::Settings};
 
-/// How long a close that the handler asked for waits for what was sent before it to be written.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The client's actor: its address takes [`Text`], [`Json`], [`Binary`] and [`Outbound`] messages to be sent, and
-/// [`Close`], [`Disconnect`] and [`Reconnect`]. [`HookupClient::builder`] begins one.
+/// The client's actor: its address takes [`Text`](crate::Text), [`Json`](crate::Json),
+/// [`Binary`](crate::Binary) and [`Outbound`](crate::Outbound) messages to be sent, and
+/// [`Close`](crate::Close), [`Disconnect`](crate::Disconnect) and [`Reconnect`](crate::Reconnect). [`HookupClient::builder`] begins one.
 ///
 /// `send` resolves with [`SendResult`](crate::SendResult): accepted, or, with `needs_ack`, acked, or why not, with the
 /// message. After `do_send` a failure is an event.
@@ -58,7 +50,7 @@ enum State {
     /// The next attempt is at this time.
     Waiting(Instant),
     /// An attempt is being made.
-    Connecting { _task: AbortOnDrop },
+    Connecting { _attempt: Attempt },
     /// There is one.
     Connected(Connected),
 }
@@ -70,7 +62,7 @@ struct Connected {
     stable_at: Option<Instant>,
     /// A close frame was sent.
     is_closing: bool,
-    _task: AbortOnDrop,
+    _attempt: Attempt,
 }
 
 /// An end that was asked for, and is put off until what can be sent was sent.
@@ -103,29 +95,6 @@ enum Phase {
     },
 }
 
-/// Something that an attempt to connect, or the socket that came of it, has to say.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-struct Heard {
-    attempt: u64,
-    news: News,
-}
-
-enum News {
-    Opened { subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command> },
-    Failed(String),
-    Notice(Notice),
-}
-
-/// A task that ends with its owner.
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl HookupClient {
     pub(crate) fn start_with(
         settings: Settings,
@@ -134,6 +103,8 @@ impl HookupClient {
         outbox: Box<dyn Outbox>,
     ) -> Addr<Self> {
         Self::create(move |ctx| {
+            // No bound: a `send` takes its place in the order at once, as a `do_send` does. The outbox has the bound.
+            ctx.set_mailbox_capacity(0);
             let addr = ctx.address();
             let peer = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
             Self {
@@ -154,12 +125,12 @@ impl HookupClient {
     fn connect(&mut self, ctx: &mut Context<Self>) {
         self.attempt += 1;
         self.core.set_offline(false);
-        let attempt = attempt(self.settings.clone(), self.attempt, ctx.address().downgrade());
-        self.state = State::Connecting { _task: AbortOnDrop(spawn_local(attempt).abort_handle()) };
+        let attempt = Attempt::start(self.settings.clone(), self.attempt, ctx.address().downgrade());
+        self.state = State::Connecting { _attempt: attempt };
     }
 
     fn opened(&mut self, subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command>) {
-        let State::Connecting { _task } = std::mem::replace(&mut self.state, State::Offline) else { return };
+        let State::Connecting { _attempt } = std::mem::replace(&mut self.state, State::Offline) else { return };
         let format = subprotocol.and_then(|name| self.settings.formats.find(&name));
         let format = format.unwrap_or_else(|| self.settings.default_format.clone());
         let now = now();
@@ -168,7 +139,7 @@ impl HookupClient {
             heartbeat: self.settings.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
             stable_at: Some(now + self.settings.backoff.stability()),
             is_closing: false,
-            _task,
+            _attempt,
         });
         self.core.connected(format);
     }
@@ -296,33 +267,6 @@ impl Connected {
     }
 }
 
-/// One attempt to connect, and the life of the socket that comes of it.
-async fn attempt(settings: Rc<Settings>, attempt: u64, client: WeakAddr<HookupClient>) {
-    let tell = move |news| {
-        if let Some(client) = client.upgrade() {
-            client.do_send(Heard { attempt, news });
-        }
-    };
-    match open(&settings).await {
-        Err(words) => tell(News::Failed(words)),
-        Ok(Opened { io, read, subprotocol }) => {
-            let (commands, receiver) = mpsc::unbounded_channel();
-            tell(News::Opened { subprotocol, commands });
-            Socket::new(io, read, settings.limits, receiver, move |notice| tell(News::Notice(notice))).run().await;
-        }
-    }
-}
-
-async fn open(settings: &Settings) -> Result<Opened, String> {
-    let mut headers: Headers = settings.headers.clone();
-    if let Some(credentials) = &settings.credentials {
-        for (name, value) in credentials().await.map_err(|words| format!("no credentials: {words}"))? {
-            headers.push(&name, &value).map_err(|words| format!("bad credentials: {words}"))?;
-        }
-    }
-    settings.connector.connect(headers).await
-}
-
 impl Actor for HookupClient {
     type Context = Context<Self>;
 
@@ -361,115 +305,6 @@ impl Drive for HookupClient {
         }
     }
 }
-
-impl Handler<Heard> for HookupClient {
-    type Result = ();
-
-    fn handle(&mut self, Heard { attempt, news }: Heard, _: &mut Self::Context) {
-        if attempt != self.attempt || !matches!(self.phase, Phase::Running) {
-            return;
-        }
-        if let (State::Connected(connected), News::Notice(Notice::Frames(_) | Notice::Alive)) = (&mut self.state, &news)
-            && let Some(heartbeat) = &mut connected.heartbeat
-        {
-            heartbeat.heard(now());
-        }
-        match news {
-            News::Opened { subprotocol, commands } => self.opened(subprotocol, commands),
-            News::Failed(words) => self.lost(Cause::Failed(words)),
-            News::Notice(Notice::Frames(frames)) => {
-                if let (Err(reason), State::Connected(connected)) = (self.core.receive(frames), &mut self.state) {
-                    connected.is_closing = true;
-                    connected.command(Command::Close(reason));
-                }
-            }
-            News::Notice(Notice::Alive) => {}
-            News::Notice(Notice::Written(frames)) => self.core.written(frames),
-            News::Notice(Notice::Violated(reason)) => self.core.tell(Event::Error(Error::Protocol(reason))),
-            News::Notice(Notice::Ended(cause)) => self.lost(cause),
-        }
-    }
-}
-
-impl Handler<AckOutcomes> for HookupClient {
-    type Result = ();
-
-    fn handle(&mut self, outcomes: AckOutcomes, _: &mut Self::Context) {
-        self.core.acks_ended(outcomes);
-    }
-}
-
-impl Handler<ClosePeer> for HookupClient {
-    type Result = ();
-
-    fn handle(&mut self, ClosePeer { reason }: ClosePeer, _: &mut Self::Context) {
-        let until = now() + FLUSH_TIMEOUT;
-        self.closing.get_or_insert(Closing { reason, until, then: Then::Stay });
-    }
-}
-
-impl Handler<Disconnect> for HookupClient {
-    type Result = ();
-
-    fn handle(&mut self, _: Disconnect, _: &mut Self::Context) {
-        let reason = CloseCode::NORMAL.into();
-        self.closing.get_or_insert(Closing { reason, until: now(), then: Then::Stay });
-    }
-}
-
-impl Handler<Reconnect> for HookupClient {
-    type Result = ();
-
-    fn handle(&mut self, _: Reconnect, ctx: &mut Self::Context) {
-        if !matches!(self.phase, Phase::Running) {
-            return;
-        }
-        self.schedule.reset();
-        match (&self.state, &mut self.closing) {
-            // A close goes on; but it need not wait for the next attempt.
-            (State::Connected(_), Some(Closing { then: Then::End, .. })) => {}
-            (State::Connected(_), closing) => {
-                let reason = CloseCode::NORMAL.into();
-                *closing = Some(Closing { reason, until: now(), then: Then::Reconnect });
-            }
-            (_, closing) => {
-                closing.take_if(|closing| closing.then != Then::End);
-                self.connect(ctx);
-            }
-        }
-    }
-}
-
-impl Handler<Close> for HookupClient {
-    type Result = ResponseFuture<Closed>;
-
-    fn handle(&mut self, Close { within }: Close, _: &mut Self::Context) -> Self::Result {
-        let until = now() + within.min(Duration::from_secs(366 * 24 * 3600));
-        let until = match &self.closing {
-            Some(Closing { until: earlier, then: Then::End, .. }) => until.min(*earlier),
-            _ => until,
-        };
-        self.core.stop_accepting();
-        self.closing = Some(Closing { reason: CloseCode::NORMAL.into(), until, then: Then::End });
-        let (closer, closed) = oneshot::channel();
-        self.closers.push(closer);
-        Box::pin(async move { closed.await.unwrap_or(Closed { unsent: 0 }) })
-    }
-}
-
-macro_rules! sends {
-    ($($message:ident),*) => {$(
-        impl Handler<$message> for HookupClient {
-            type Result = Submission;
-
-            fn handle(&mut self, message: $message, _: &mut Self::Context) -> Submission {
-                self.core.submit(message)
-            }
-        }
-    )*};
-}
-
-sends!(Text, Json, Binary, Outbound);
 
 impl fmt::Debug for HookupClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

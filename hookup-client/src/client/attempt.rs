@@ -1,0 +1,73 @@
+//! One attempt to connect, and the life of the socket that comes of it: a task that the client can drop at any time.
+
+use std::rc::Rc;
+
+use actix::WeakAddr;
+use hookup_core::transport::{Command, Notice};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, spawn_local},
+};
+
+use super::HookupClient;
+use crate::{
+    builder::Settings,
+    connector::{Headers, Opened},
+    socket::Socket,
+};
+
+/// Something that an attempt to connect, or the socket that came of it, has to say.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub(super) struct Heard {
+    pub(super) attempt: u64,
+    pub(super) news: News,
+}
+
+pub(super) enum News {
+    Opened { subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command> },
+    Failed(String),
+    Notice(Notice),
+}
+
+/// An attempt, and its socket, for as long as it is kept.
+pub(super) struct Attempt(AbortHandle);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Attempt {
+    /// Starts attempt `number`.
+    pub(super) fn start(settings: Rc<Settings>, number: u64, client: WeakAddr<HookupClient>) -> Self {
+        Self(spawn_local(run(settings, number, client)).abort_handle())
+    }
+}
+
+async fn run(settings: Rc<Settings>, attempt: u64, client: WeakAddr<HookupClient>) {
+    let tell = move |news| {
+        if let Some(client) = client.upgrade() {
+            client.do_send(Heard { attempt, news });
+        }
+    };
+    match open(&settings).await {
+        Err(words) => tell(News::Failed(words)),
+        Ok(Opened { io, read, subprotocol }) => {
+            let (commands, receiver) = mpsc::unbounded_channel();
+            tell(News::Opened { subprotocol, commands });
+            Socket::new(io, read, settings.limits, receiver, move |notice| tell(News::Notice(notice))).run().await;
+        }
+    }
+}
+
+async fn open(settings: &Settings) -> Result<Opened, String> {
+    let mut headers: Headers = settings.headers.clone();
+    if let Some(credentials) = &settings.credentials {
+        for (name, value) in credentials().await.map_err(|words| format!("no credentials: {words}"))? {
+            headers.push(&name, &value).map_err(|words| format!("bad credentials: {words}"))?;
+        }
+    }
+    settings.connector.connect(headers).await
+}

@@ -1,0 +1,131 @@
+//! What the client is sent: messages of the user's, and news of its socket, its acks and its handler.
+
+use std::time::Duration;
+
+use actix::{Handler, ResponseFuture};
+use hookup_core::{
+    Binary, Cause, CloseCode, ClosePeer, Error, Event, Json, Outbound, Text,
+    ack::AckOutcomes,
+    driver::now,
+    session::Submission,
+    transport::{Command, Notice},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Closing, HookupClient, Phase, State, Then,
+    attempt::{Heard, News},
+};
+use crate::{Close, Closed, Disconnect, Reconnect};
+
+/// How long a close that the handler asked for waits for what was sent before it to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Handler<Heard> for HookupClient {
+    type Result = ();
+
+    fn handle(&mut self, Heard { attempt, news }: Heard, _: &mut Self::Context) {
+        if attempt != self.attempt || !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        if let (State::Connected(connected), News::Notice(Notice::Frames(_) | Notice::Alive)) = (&mut self.state, &news)
+            && let Some(heartbeat) = &mut connected.heartbeat
+        {
+            heartbeat.heard(now());
+        }
+        match news {
+            News::Opened { subprotocol, commands } => self.opened(subprotocol, commands),
+            News::Failed(words) => self.lost(Cause::Failed(words)),
+            News::Notice(Notice::Frames(frames)) => {
+                if let (Err(reason), State::Connected(connected)) = (self.core.receive(frames), &mut self.state) {
+                    connected.is_closing = true;
+                    connected.command(Command::Close(reason));
+                }
+            }
+            News::Notice(Notice::Alive) => {}
+            News::Notice(Notice::Written(frames)) => self.core.written(frames),
+            News::Notice(Notice::Violated(reason)) => self.core.tell(Event::Error(Error::Protocol(reason))),
+            News::Notice(Notice::Ended(cause)) => self.lost(cause),
+        }
+    }
+}
+
+impl Handler<AckOutcomes> for HookupClient {
+    type Result = ();
+
+    fn handle(&mut self, outcomes: AckOutcomes, _: &mut Self::Context) {
+        self.core.acks_ended(outcomes);
+    }
+}
+
+impl Handler<ClosePeer> for HookupClient {
+    type Result = ();
+
+    fn handle(&mut self, ClosePeer { reason }: ClosePeer, _: &mut Self::Context) {
+        let until = now() + FLUSH_TIMEOUT;
+        self.closing.get_or_insert(Closing { reason, until, then: Then::Stay });
+    }
+}
+
+impl Handler<Disconnect> for HookupClient {
+    type Result = ();
+
+    fn handle(&mut self, _: Disconnect, _: &mut Self::Context) {
+        let reason = CloseCode::NORMAL.into();
+        self.closing.get_or_insert(Closing { reason, until: now(), then: Then::Stay });
+    }
+}
+
+impl Handler<Reconnect> for HookupClient {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconnect, ctx: &mut Self::Context) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        self.schedule.reset();
+        match (&self.state, &mut self.closing) {
+            // A close goes on; but it need not wait for the next attempt.
+            (State::Connected(_), Some(Closing { then: Then::End, .. })) => {}
+            (State::Connected(_), closing) => {
+                let reason = CloseCode::NORMAL.into();
+                *closing = Some(Closing { reason, until: now(), then: Then::Reconnect });
+            }
+            (_, closing) => {
+                closing.take_if(|closing| closing.then != Then::End);
+                self.connect(ctx);
+            }
+        }
+    }
+}
+
+impl Handler<Close> for HookupClient {
+    type Result = ResponseFuture<Closed>;
+
+    fn handle(&mut self, Close { within }: Close, _: &mut Self::Context) -> Self::Result {
+        let until = now() + within.min(Duration::from_secs(366 * 24 * 3600));
+        let until = match &self.closing {
+            Some(Closing { until: earlier, then: Then::End, .. }) => until.min(*earlier),
+            _ => until,
+        };
+        self.core.stop_accepting();
+        self.closing = Some(Closing { reason: CloseCode::NORMAL.into(), until, then: Then::End });
+        let (closer, closed) = oneshot::channel();
+        self.closers.push(closer);
+        Box::pin(async move { closed.await.unwrap_or(Closed { unsent: 0 }) })
+    }
+}
+
+macro_rules! sends {
+    ($($message:ident),*) => {$(
+        impl Handler<$message> for HookupClient {
+            type Result = Submission;
+
+            fn handle(&mut self, message: $message, _: &mut Self::Context) -> Submission {
+                self.core.submit(message)
+            }
+        }
+    )*};
+}
+
+sends!(Text, Json, Binary, Outbound);
