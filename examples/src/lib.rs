@@ -1,1 +1,21 @@
 //! The programs are in `src/bin`; the tests that need a server and a client are in `tests`.
+
+use std::fmt;
+
+/// What a program's `main` returns, so that what is wrong is told in words.
+pub type Result<T = ()> = std::result::Result<T, Words>;
+
+/// An error in words. Rust prints what `main` returns by its `Debug`, which for most errors is meant for programmers.
+pub struct Words(String);
+
+impl<E: fmt::Display> From<E> for Words {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

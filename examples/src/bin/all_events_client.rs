@@ -18,7 +18,7 @@ struct Args {
 }
 
 #[actix::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> hookup_examples::Result {
     tracing_subscriber::fmt::init();
     let args = Args::parse();
     let addr = HookupClient::builder(args.url)
@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn on_event(event: Event, _: Peer) {
     match event {
         Event::Connected(connected) => println!("connected, speaking {}", connected.format),
-        Event::Text(text) => println!("text {text:?}"),
+        Event::Text(text) => println!("text {text}"),
         Event::Json(json) => println!("json {json}"),
         Event::Binary(bytes) => println!("{} bytes", bytes.len()),
         Event::AckFailed(error) => println!("{:?} was not acked: {error}", error.message.message()),

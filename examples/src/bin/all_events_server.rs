@@ -14,7 +14,7 @@ struct Args {
 }
 
 #[actix_web::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> hookup_examples::Result {
     tracing_subscriber::fmt::init();
     let args = Args::parse();
     let server = HookupServer::new(|| on_event).heartbeat(Duration::from_secs(5)).listen(args.listen)?;
@@ -31,7 +31,7 @@ fn on_event(event: Event, peer: Peer) {
             println!("{id}: connected from {:?}, speaking {}", peer.remote_addr(), connected.format);
             peer.do_send(Text("welcome").needs_ack(Duration::from_secs(5)));
         }
-        Event::Text(text) => println!("{id}: text {text:?}"),
+        Event::Text(text) => println!("{id}: text {text}"),
         Event::Json(json) => match json.parse::<Vec<String>>() {
             Ok(words) => println!("{id}: json, a list of words {words:?}"),
             Err(_) => println!("{id}: json {json}"),

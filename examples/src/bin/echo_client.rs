@@ -15,7 +15,7 @@ struct Args {
 }
 
 #[actix::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> hookup_examples::Result {
     tracing_subscriber::fmt::init();
     let args = Args::parse();
     let addr = HookupClient::builder(args.url).start(print)?;

@@ -12,7 +12,7 @@ struct Args {
 }
 
 #[actix_web::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> hookup_examples::Result {
     tracing_subscriber::fmt::init();
     let args = Args::parse();
     let server = HookupServer::new(|| echo).listen(args.listen)?;

@@ -35,7 +35,7 @@ async fn say(words: String, hookup: web::Data<Hookup>) -> impl Responder {
 }
 
 #[actix_web::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> hookup_examples::Result {
     tracing_subscriber::fmt::init();
     let args = Args::parse();
 

@@ -7,7 +7,7 @@
 mod report;
 mod server;
 
-use std::{cell::Cell, error::Error, process::ExitCode, rc::Rc, time::Duration};
+use std::{cell::Cell, process::ExitCode, rc::Rc, time::Duration};
 
 use actix::clock::{interval, sleep};
 use clap::Parser;
@@ -36,7 +36,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 const DOWN: Duration = Duration::from_millis(1500);
 
 #[actix::main]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+async fn main() -> hookup_examples::Result<ExitCode> {
     let args = Args::parse();
     if let Some(port) = args.serve {
         server::serve(port).await?;
@@ -48,7 +48,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-async fn run(args: &Args) -> Result<u64, Box<dyn Error>> {
+async fn run(args: &Args) -> hookup_examples::Result<u64> {
     let outbox = tempfile::tempdir()?;
     let report = Rc::new(Report::new(args.messages));
     let mut server = Server::start(report.clone()).await?;

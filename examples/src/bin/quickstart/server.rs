@@ -1,6 +1,6 @@
 //! The server of the quickstart: in the child process what it does, in the parent how it is started and killed.
 
-use std::{error::Error, io, process::Stdio, rc::Rc};
+use std::{io, process::Stdio, rc::Rc};
 
 use hookup_server::{Event, HookupServer, Peer};
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
 use crate::report::Report;
 
 /// Prints the port that it got, and then every message; until its standard input ends, which it does with the parent.
-pub(crate) async fn serve(port: u16) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(port: u16) -> hookup_examples::Result {
     let server = HookupServer::new(|| print).listen(("127.0.0.1", port))?;
     println!("{}", server.addrs()[0].port());
     let (mut input, mut ignored) = (tokio::io::stdin(), Vec::new());

@@ -1,0 +1,102 @@
+//! The example programs, run as a user would.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+};
+
+/// A server program on a port of its own, ended with the test.
+struct Program {
+    child: Child,
+    addr: String,
+}
+
+impl Program {
+    fn start(path: &str) -> Self {
+        let mut child = Command::new(path).arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().expect("starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("a line");
+        let addr = line.trim().split("://").nth(1).expect("says where it listens").trim_end_matches('/').to_owned();
+        Self { child, addr }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+}
+
+/// Runs a program to its end: whether it succeeded, and what it printed.
+fn run(path: &str, args: &[&str], input: &str) -> (bool, String) {
+    let mut child = Command::new(path)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("writes");
+    let output = child.wait_with_output().expect("ends");
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+fn http(addr: &str, request: &str) -> String {
+    let mut socket = TcpStream::connect(addr).expect("connects");
+    socket.write_all(request.as_bytes()).expect("writes");
+    let mut response = String::new();
+    socket.read_to_string(&mut response).expect("reads");
+    response
+}
+
+#[test]
+fn the_echo_client_prints_what_the_echo_server_sends_back() {
+    let server = Program::start(env!("CARGO_BIN_EXE_echo_server"));
+    let url = format!("ws://{}/", server.addr);
+    let (ok, output) = run(env!("CARGO_BIN_EXE_echo_client"), &[&url], "one\ntwo\n");
+    assert!(ok, "{output}");
+    assert!(output.contains("one\ntwo\n"), "{output}");
+}
+
+#[test]
+fn the_all_events_programs_tell_each_other_things() {
+    let server = Program::start(env!("CARGO_BIN_EXE_all_events_server"));
+    let url = format!("ws://{}/", server.addr);
+    let (ok, output) = run(env!("CARGO_BIN_EXE_all_events_client"), &[&url, "--times", "1"], "");
+    assert!(ok, "{output}");
+    for line in ["connected, speaking jsonProtocol", "text welcome", "closed, 0 messages unsent"] {
+        assert!(output.contains(line), "{line:?} is not in {output}");
+    }
+}
+
+#[test]
+fn the_existing_app_serves_http_beside_hookup() {
+    let app = Program::start(env!("CARGO_BIN_EXE_existing_app"));
+    let index = http(&app.addr, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(index.starts_with("HTTP/1.1 200") && index.ends_with("connected\n"), "{index}");
+    let say = "POST /say HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+    assert!(http(&app.addr, say).ends_with("heard it\n"));
+}
+
+#[test]
+fn the_quickstart_loses_nothing_while_its_server_is_killed() {
+    let (ok, output) = run(env!("CARGO_BIN_EXE_quickstart"), &["--messages", "1000", "--rate", "1000"], "");
+    assert!(ok, "{output}");
+    let count = |what: &str| {
+        let row = output.lines().find(|line| line.trim_start().starts_with(what)).expect(what);
+        row.trim_start()[what.len()..].split_whitespace().next().expect("a count").to_owned()
+    };
+    assert_eq!((count("sent"), count("acked"), count("lost")), ("1000".into(), "1000".into(), "0".into()), "{output}");
+    assert_eq!(count("server killed"), "2", "{output}");
+    assert_ne!(count("buffered while offline"), "0", "{output}");
+}
+
+#[test]
+fn a_program_says_what_is_wrong_with_its_arguments() {
+    let (ok, output) = run(env!("CARGO_BIN_EXE_echo_client"), &["http://localhost/"], "");
+    assert!(!ok && output.contains("must be ws or wss"), "{output}");
+    let (ok, output) = run(env!("CARGO_BIN_EXE_echo_server"), &["nowhere"], "");
+    assert!(!ok && output.contains("cannot listen"), "{output}");
+}
