@@ -19,3 +19,13 @@ impl fmt::Debug for Words {
         f.write_str(&self.0)
     }
 }
+
+/// The code in the README and the guide, compiled as tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+
+    #[doc = include_str!("../../docs/guide.md")]
+    mod guide {}
+}

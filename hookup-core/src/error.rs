@@ -40,10 +40,10 @@ pub enum SendFailure {
         /// Bytes in the outbox.
         bytes: u64,
     },
-    /// The message is larger than `max_message_bytes`.
-    #[error("the message has {len} bytes, and max_message_bytes is {limit}")]
+    /// The message, or the frame that the wire format makes of it, is longer than `max_message_bytes`.
+    #[error("the message takes {len} bytes, and max_message_bytes is {limit}")]
     TooBig {
-        /// The message's length in bytes.
+        /// How many bytes it takes.
         len: usize,
         /// The setting.
         limit: usize,

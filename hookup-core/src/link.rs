@@ -23,6 +23,7 @@ pub struct Link {
     format: Option<Arc<dyn WireFormat>>,
     connection: u64,
     window: Usage,
+    max_frame_bytes: usize,
     next_id: AckId,
     /// What is to be sent, in order.
     ready: VecDeque<Entry>,
@@ -114,6 +115,7 @@ impl Link {
             format: None,
             connection: 0,
             window,
+            max_frame_bytes: usize::MAX,
             next_id: AckId::FIRST,
             ready: VecDeque::new(),
             ready_bytes: 0,
@@ -122,6 +124,13 @@ impl Link {
             ids: HashMap::new(),
             replies: VecDeque::new(),
         }
+    }
+
+    /// Fails a message whose frame is longer than this; the peer would close the connection, and be sent it again.
+    /// Default: no limit.
+    pub fn max_frame_bytes(mut self, bytes: usize) -> Self {
+        self.max_frame_bytes = bytes;
+        self
     }
 
     /// A connection has opened. What was sent over an earlier one and not acked is to be pushed again.
@@ -174,19 +183,31 @@ impl Link {
             return Some(Transmit::Reply(reply));
         }
         let entry = self.pop_ready()?;
-        let format = self.format.as_deref()?;
-        if let Some(failure) = self.unsupported(&entry.outbound) {
-            return Some(Transmit::Failed { entry, failure });
-        }
         let within = entry.outbound.ack_within();
-        let frame = match format.render(entry.outbound.message(), within.map(|_| self.next_id)) {
-            Ok(frame) => frame,
-            Err(words) => {
-                let failure = SendFailure::Unrenderable(words.into_owned());
-                return Some(Transmit::Failed { entry, failure });
-            }
+        let failure = match self.render(&entry.outbound)? {
+            Ok(frame) => return Some(self.sent(entry, within, frame)),
+            Err(failure) => failure,
         };
-        let Some(within) = within else { return Some(Transmit::Message { frame, entry }) };
+        // It may have been sent over an earlier connection, in another format.
+        self.ended(entry.seq);
+        Some(Transmit::Failed { entry, failure })
+    }
+
+    fn render(&self, outbound: &Outbound) -> Option<Result<Frame, SendFailure>> {
+        let format = self.format.as_deref()?;
+        if let Some(failure) = self.unsupported(outbound) {
+            return Some(Err(failure));
+        }
+        let id = outbound.ack_within().map(|_| self.next_id);
+        Some(match format.render(outbound.message(), id) {
+            Ok(frame) if frame.len() <= self.max_frame_bytes => Ok(frame),
+            Ok(frame) => Err(SendFailure::TooBig { len: frame.len(), limit: self.max_frame_bytes }),
+            Err(words) => Err(SendFailure::Unrenderable(words.into_owned())),
+        })
+    }
+
+    fn sent(&mut self, entry: Entry, within: Option<Duration>, frame: Frame) -> Transmit {
+        let Some(within) = within else { return Transmit::Message { frame, entry } };
         let id = self.next_id;
         self.next_id = AckId::new(id.get() + 1).unwrap_or(AckId::FIRST);
         let Entry { seq, outbound } = entry;
@@ -196,7 +217,7 @@ impl Link {
         if self.awaiting.insert(seq, awaiting).is_none() {
             self.awaiting_usage.add(len);
         }
-        Some(Transmit::Request { frame, seq, within })
+        Transmit::Request { frame, seq, within }
     }
 
     /// Takes out the next message that the window lets through.

@@ -32,6 +32,9 @@ use crate::{
 /// How many bytes are handed to a transport before it has to say that it wrote some.
 const TRANSMIT_BYTES: usize = 64 * 1024;
 
+/// What a frame costs beside its payload; without it, frames that are empty would cost nothing.
+const FRAME_BYTES: usize = 16;
+
 /// One end of a session.
 #[derive(Debug)]
 pub struct SessionCore {
@@ -73,7 +76,7 @@ impl SessionCore {
         Self {
             limits,
             peer,
-            link: Link::new(limits.window),
+            link: Link::new(limits.window).max_frame_bytes(limits.max_message_bytes),
             inbox: Inbox::new(handler),
             outgoing: Outgoing::new(outbox, limits.outbox, limits.window.bytes),
             acks: AckHandle::enrol(outcomes),
@@ -228,8 +231,9 @@ impl SessionCore {
                     continue;
                 }
             };
-            self.handed.push_back(Handed { bytes: frame.len(), leaves });
-            self.handed_bytes += frame.len();
+            let bytes = frame.len() + FRAME_BYTES;
+            self.handed.push_back(Handed { bytes, leaves });
+            self.handed_bytes += bytes;
             frames.push(frame);
         }
         let credit = std::mem::take(&mut self.credit);
