@@ -307,6 +307,11 @@ impl Link {
         self.awaiting.first_key_value().map(|(&seq, _)| seq)
     }
 
+    /// Whether an ack or a nack has come whose outcome has not been said yet.
+    pub fn has_answered(&self) -> bool {
+        self.awaiting.values().any(|awaiting| awaiting.answered)
+    }
+
     /// Whether nothing is waiting to be sent.
     pub fn is_flushed(&self) -> bool {
         self.ready.is_empty() && self.replies.is_empty()

@@ -259,7 +259,7 @@ proptest! {
         prop_assert!(world.settle(), "it comes to rest");
         prop_assert!(world.table.is_empty(), "no ack is pending");
 
-        for at in 0..2 {
+        for (at, sent) in sent.iter().enumerate() {
             let (sender, receiver) = (&world.ends[at], &world.ends[1 - at]);
             prop_assert!(sender.link.is_idle() && sender.outbox.is_empty());
 
@@ -271,7 +271,7 @@ proptest! {
             });
             prop_assert!(firsts.is_sorted(), "messages are first handled in the order of their sending");
 
-            for (seq, &wants_ack) in (1..).zip(&sent[at]) {
+            for (seq, &wants_ack) in (1..).zip(sent) {
                 let times = times.get(&seq).copied().unwrap_or(0);
                 if wants_ack {
                     let outcome = sender.outcomes.get(&seq);

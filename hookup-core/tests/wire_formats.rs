@@ -21,10 +21,7 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 40, 6, |inner| {
         let key = prop_oneof![any::<String>(), "type|content|id|message|timeout"];
         let entries = prop::collection::vec((key, inner.clone()), 0..6);
-        prop_oneof![
-            prop::collection::vec(inner, 0..6).prop_map(Value::from),
-            entries.prop_map(|entries| Value::from_iter(entries)),
-        ]
+        prop_oneof![prop::collection::vec(inner, 0..6).prop_map(Value::from), entries.prop_map(Value::from_iter),]
     })
 }
 

@@ -304,8 +304,9 @@ impl SessionCore {
         self.stop_accepting();
         self.link.disconnected();
         while self.work(cx) {}
-        if !self.outgoing.is_idle() {
-            return Poll::Pending;
+        self.acks.flush();
+        if !self.outgoing.is_idle() || self.link.has_answered() {
+            return Poll::Pending; // The supervisor's answer wakes the actor.
         }
         let left = self.outgoing.give_up(&mut self.link, cx);
         left.into_iter().for_each(|failed| self.fail(failed));

@@ -82,7 +82,7 @@ impl Inbox {
             }
             if self.failures == 0 && self.dropped > 0 {
                 let count = std::mem::take(&mut self.dropped);
-                self.push(Event::Error(Error::FailuresDropped { count }), Origin::State);
+                self.queue.push_front((Event::Error(Error::FailuresDropped { count }), Origin::State));
             }
             let Some((event, origin)) = self.queue.pop_front() else { return Poll::Pending };
             if origin == Origin::Failure {

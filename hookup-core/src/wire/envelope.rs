@@ -34,7 +34,12 @@ impl<'a> Shape<'a> {
     /// Looks at the first character that is not blank, and only if it promises an object or array, at the rest.
     pub(super) fn of(text: &'a str) -> Self {
         match text.bytes().find(|b| !b.is_ascii_whitespace()) {
-            Some(b'{') => serde_json::from_str(text).map_or(Self::Text, Self::Object),
+            Some(b'{') => match serde_json::from_str(text) {
+                Ok(fields) => Self::Object(fields),
+                // A key with a lone surrogate: valid JSON that has no form as a string of ours.
+                Err(_) if is_valid(text) => Self::Object(Fields::default()),
+                Err(_) => Self::Text,
+            },
             Some(b'[') if is_valid(text) => Self::Array,
             _ => Self::Text,
         }

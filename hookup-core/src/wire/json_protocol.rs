@@ -11,6 +11,7 @@ use super::{
     envelope::{self, Fields, Shape},
 };
 use crate::{
+    error::LONGEST,
     message::{Binary, Json, Message, Outbound, Text},
     ws::Frame,
 };
@@ -91,10 +92,12 @@ impl JsonProtocol {
         let mut line = Vec::with_capacity(outbound.message().len() + 72);
         if let Some(within) = outbound.ack_within() {
             line.extend_from_slice(b"{\"type\":\"needs_ack\",\"timeout\":");
-            line.extend_from_slice(within.as_millis().to_string().as_bytes());
+            line.extend_from_slice(within.min(LONGEST).as_millis().to_string().as_bytes());
             line.extend_from_slice(b",\"content\":");
         }
         envelope_of(outbound.message(), &mut line)?;
+        // Within JSON, line breaks stand between tokens only.
+        line.iter_mut().filter(|b| matches!(b, b'\n' | b'\r')).for_each(|b| *b = b' ');
         if outbound.ack_within().is_some() {
             line.push(b'}');
         }

@@ -1,0 +1,172 @@
+//! A session on a durable outbox: accepted means kept, and what could not be kept comes back.
+
+mod session_support;
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use futures_util::FutureExt as _;
+use hookup_core::{Entry, JsonProtocol, MemoryOutbox, Outbox, OutboxError, Stored, Text};
+use session_support::{Session, done, limits};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// What an append is to come to.
+enum Verdict {
+    Keep,
+    Fail,
+    Panic,
+}
+
+/// A durable outbox whose every append waits for the test to say what it comes to.
+struct Gated {
+    kept: Arc<Mutex<MemoryOutbox>>,
+    appending: UnboundedSender<usize>,
+    verdicts: mpsc::Receiver<Verdict>,
+}
+
+/// The test's side of it.
+struct Gate {
+    kept: Arc<Mutex<MemoryOutbox>>,
+    /// Says how many entries an append is about to keep.
+    appending: UnboundedReceiver<usize>,
+    verdicts: mpsc::Sender<Verdict>,
+}
+
+impl Gate {
+    fn new() -> (Gated, Self) {
+        let kept = Arc::<Mutex<MemoryOutbox>>::default();
+        let (began, appending) = unbounded_channel();
+        let (verdicts, given) = mpsc::channel();
+        (Gated { kept: kept.clone(), appending: began, verdicts: given }, Self { kept, appending, verdicts })
+    }
+
+    fn decide(&self, verdict: Verdict) {
+        self.verdicts.send(verdict).expect("the outbox is open");
+    }
+
+    fn kept(&self) -> Vec<String> {
+        let entries = self.kept.lock().expect("not poisoned").load(0, usize::MAX, u64::MAX).expect("it loads");
+        entries.iter().map(|entry| String::from_utf8_lossy(entry.outbound.message().as_bytes()).into_owned()).collect()
+    }
+}
+
+impl Gated {
+    fn memory(&self) -> std::sync::MutexGuard<'_, MemoryOutbox> {
+        self.kept.lock().expect("not poisoned")
+    }
+}
+
+impl Outbox for Gated {
+    fn stored(&self) -> Stored {
+        self.memory().stored()
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError> {
+        let _ = self.appending.send(entries.len());
+        match self.verdicts.recv() {
+            Ok(Verdict::Fail) => Err(OutboxError::Other("the disk is full".into())),
+            Ok(Verdict::Panic) => panic!("boom"),
+            Ok(Verdict::Keep) | Err(_) => self.memory().append(entries),
+        }
+    }
+
+    fn remove(&mut self, seqs: &[u64]) -> Result<(), OutboxError> {
+        self.memory().remove(seqs)
+    }
+
+    fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError> {
+        self.memory().load(from, messages, bytes)
+    }
+}
+
+#[actix::test]
+async fn a_message_is_accepted_and_sent_when_the_outbox_has_kept_it_and_the_session_does_not_wait() {
+    let (outbox, mut gate) = Gate::new();
+    let mut session = Session::start(limits(), outbox, done);
+    session.connect(JsonProtocol).await;
+    let mut sending = session.send(Text("a"));
+    assert_eq!(gate.appending.recv().await, Some(1));
+
+    session.receive(&[&session_support::request(1, "meanwhile")]);
+    assert_eq!(session.event().await, "meanwhile");
+    assert_eq!(session.written().await, session_support::ack(1), "before the message");
+    assert!((&mut sending).now_or_never().is_none());
+
+    gate.decide(Verdict::Keep);
+    assert_eq!(sending.await, "Accepted");
+    assert_eq!(session.written().await, r#"{"type":"text","content":"a"}"#);
+}
+
+#[actix::test]
+async fn messages_that_come_while_the_outbox_works_share_its_next_append() {
+    let (outbox, mut gate) = Gate::new();
+    let session = Session::start(limits(), outbox, done);
+    session.peer.do_send(Text("a"));
+    assert_eq!(gate.appending.recv().await, Some(1));
+    session.peer.do_send(Text("b"));
+    let last = session.send(Text("c"));
+    gate.decide(Verdict::Keep);
+    gate.decide(Verdict::Keep);
+    assert_eq!(last.await, "Accepted");
+    assert_eq!(gate.appending.recv().await, Some(2));
+    assert_eq!(gate.kept(), ["a", "b", "c"]);
+}
+
+#[actix::test]
+async fn a_message_that_could_not_be_kept_comes_back_and_the_next_is_sent() {
+    let (outbox, gate) = Gate::new();
+    let mut session = Session::start(limits(), outbox, done);
+    session.connect(JsonProtocol).await;
+    for (verdict, problem) in
+        [(Verdict::Fail, "the outbox failed: the disk is full"), (Verdict::Panic, "the outbox's code panicked")]
+    {
+        gate.decide(verdict);
+        assert_eq!(session.send(Text("a")).await, format!("a: {problem}"));
+    }
+    gate.decide(Verdict::Fail);
+    session.peer.do_send(Text("b"));
+    assert_eq!(session.event().await, "not sent, b: the outbox failed: the disk is full");
+    gate.decide(Verdict::Keep);
+    assert_eq!(session.send(Text("c")).await, "Accepted");
+    assert_eq!(session.written().await, r#"{"type":"text","content":"c"}"#);
+}
+
+#[actix::test]
+async fn when_nobody_waits_for_it_any_more_a_message_that_could_not_be_kept_is_an_event() {
+    let (outbox, mut gate) = Gate::new();
+    let mut session = Session::start(limits(), outbox, done);
+    let sending = session.send(Text("a"));
+    assert_eq!(gate.appending.recv().await, Some(1));
+    drop(sending);
+    gate.decide(Verdict::Fail);
+    assert_eq!(session.event().await, "not sent, a: the outbox failed: the disk is full");
+}
+
+#[actix::test]
+async fn the_end_waits_for_the_outbox_and_what_was_not_sent_stays_in_it() {
+    let (outbox, mut gate) = Gate::new();
+    let mut session = Session::start(limits(), outbox, done);
+    session.peer.do_send(Text("a"));
+    assert_eq!(gate.appending.recv().await, Some(1));
+    session.end();
+    gate.decide(Verdict::Keep);
+    assert_eq!(session.event().await, "the end");
+    assert_eq!(gate.kept(), ["a"]);
+    assert!(gate.verdicts.send(Verdict::Keep).is_err(), "the outbox is closed before the last event");
+}
+
+#[actix::test]
+async fn what_the_outbox_held_when_it_was_opened_is_sent_first() {
+    let (outbox, gate) = Gate::new();
+    let entries = [Entry { seq: 7, outbound: Text("old").into() }];
+    gate.kept.lock().expect("not poisoned").append(&entries).expect("it keeps them");
+    let mut session = Session::start(limits(), outbox, done);
+    session.peer.do_send(Text("new"));
+    gate.decide(Verdict::Keep);
+    session.connect(JsonProtocol).await;
+    assert_eq!(session.written().await, r#"{"type":"text","content":"old"}"#);
+    assert_eq!(session.written().await, r#"{"type":"text","content":"new"}"#);
+}
