@@ -4,13 +4,22 @@
 mod raw;
 mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    borrow::Cow,
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use actix::{Actor, ActorContext as _, Addr, Arbiter, AsyncContext as _, Context, Handler};
 use actix_web::{App, HttpServer};
 use hookup_server::{
-    Cause, CloseCode, CloseReason, Connected, Error, Event, EventHandler, Handling, Hookup, HookupServer, Peer,
-    Receipt, Refusal, SendResult, ServerBuilder, Text,
+    Cause, CloseCode, CloseReason, Connected, Error, Event, EventHandler, Handling, Hookup, HookupServer, Message,
+    Peer, Receipt, Refusal, SendError, SendFailure, SendResult, ServerBuilder, SimpleJson, Text, WireFormat,
+    core::{
+        wire::{AckId, Inbound, WireError},
+        ws::Frame,
+    },
 };
 use raw::{CLOSE, Raw, close_payload, frame};
 use support::{Events, Server, recorder, soon};
@@ -296,6 +305,72 @@ async fn a_handler_that_panics_at_everything_is_not_told_for_ever() {
     soon("the end of all sessions", server.hookup.stop()).await;
 }
 
+#[actix::test]
+async fn a_factory_that_panics_costs_its_connection_alone() {
+    let calls = AtomicUsize::new(0);
+    let (addr, _) = on_one_worker(HookupServer::new(move || {
+        assert!(calls.fetch_add(1, Ordering::Relaxed) != 1, "the second one");
+        |_: Event, _: Peer| {}
+    }));
+    let mut beside = Raw::open(addr, "jsonProtocol").await;
+    let mut raw = Raw::connect(addr).await;
+    raw.write(raw::request("GET", "/", &raw::UPGRADE)).await;
+    assert_eq!(raw.next().await, None, "closed without an answer");
+    request(&mut beside, 1, "hi").await;
+    acked(&mut beside, 1).await;
+    Raw::open(addr, "jsonProtocol").await.nothing_came().await;
+}
+
+/// A wire format with a mistake in it.
+struct Faulty;
+
+impl WireFormat for Faulty {
+    fn name(&self) -> &str {
+        "faulty"
+    }
+
+    fn render(&self, message: &Message, ack: Option<AckId>) -> Result<Frame, Cow<'static, str>> {
+        SimpleJson.render(message, ack)
+    }
+
+    fn parse(&self, _: Frame) -> Result<Inbound, WireError> {
+        panic!("a mistake")
+    }
+}
+
+#[actix::test]
+async fn a_wire_format_that_panics_costs_its_connection_alone() {
+    let (addr, hookup) = on_one_worker(HookupServer::new(|| |_: Event, _: Peer| {}).wire_format(Faulty));
+    let mut beside = Raw::open(addr, "jsonProtocol").await;
+    let mut raw = Raw::open(addr, "faulty").await;
+    raw.text("hi").await;
+    assert_eq!(raw.closed().await, Some(1011));
+    request(&mut beside, 1, "hi").await;
+    acked(&mut beside, 1).await;
+    soon("the end of all sessions", hookup.stop()).await;
+}
+
+#[actix::test]
+async fn a_handler_that_answers_its_own_end_is_told_that_it_came() {
+    let (sender, mut results) = mpsc::unbounded_channel();
+    let server = Server::with(move || {
+        let sender = sender.clone();
+        move |event: Event, peer: Peer| {
+            let sender = sender.clone();
+            async move {
+                if let Event::Disconnected(_) = event {
+                    peer.do_send(Text("nor this"));
+                    sender.send(peer.send(Text("too late").needs_ack(LONG)).await).expect("the test goes on");
+                }
+            }
+        }
+    });
+    drop(Raw::open(server.addr, "jsonProtocol").await);
+    let result = soon("the handler's end", results.recv()).await.expect("the handler came so far");
+    assert!(matches!(result, Err(SendError { reason: SendFailure::Closed, .. })), "{result:?}");
+    soon("the session's end", server.hookup.stop()).await;
+}
+
 fn recording() -> (Server, Events) {
     let (handler, events) = recorder();
     (Server::with(move || handler.clone()), events)
@@ -362,24 +437,37 @@ async fn other_actors_and_threads_send() {
 
 #[actix::test]
 async fn a_close_reaches_the_peer_with_its_code_after_what_was_sent_before() {
-    let (server, mut events) = recording();
+    let (told, mut events) = mpsc::unbounded_channel();
+    let server = Server::with(move || {
+        let told = told.clone();
+        move |event: Event, peer: Peer| match event {
+            Event::Text(code) => {
+                peer.do_send(Text("before"));
+                peer.close(CloseReason::new(CloseCode(code.parse().expect("a code")), "enough"));
+                peer.do_send(Text("after"));
+            }
+            Event::Connected(_) => {}
+            other => told.send(other).expect("the test goes on"),
+        }
+    });
     for (code, sent) in [(1000, Some(1000)), (1011, Some(1011)), (4711, Some(4711)), (1005, None), (99, None)] {
         let mut raw = Raw::open(server.addr, "jsonProtocol").await;
-        let peer = events.connected().await.peer;
-        peer.do_send(Text("before"));
-        peer.close(CloseReason::new(CloseCode(code), "enough"));
-        peer.do_send(Text("after"));
+        raw.text(&code.to_string()).await;
         assert_eq!(content(&mut raw).await, "before");
-        let (first, payload) = raw.next().await.expect("a close");
         let expected = sent.map(|code| close_payload(code, b"enough")).unwrap_or_default();
-        assert_eq!((first, payload.as_slice()), (CLOSE, expected.as_slice()));
+        assert_eq!(raw.next().await, Some((CLOSE, expected.clone())));
         raw.write(frame(CLOSE, expected)).await;
+        raw.finish().await;
         assert_eq!(raw.next().await, None);
 
-        let event = events.next().await;
-        assert!(matches!(&event, Event::Error(Error::NotSent(_))), "what was sent after it is not sent: {event:?}");
-        let cause = events.disconnected().await;
-        assert!(matches!(&cause, Cause::WeClosed(reason) if reason.code.0 == code), "{cause}");
+        let event = soon("what was not sent", events.recv()).await;
+        assert!(matches!(&event, Some(Event::Error(Error::NotSent(_)))), "{event:?}");
+        let event = soon("the end", events.recv()).await;
+        let code = CloseCode(code);
+        assert!(
+            matches!(&event, Some(Event::Disconnected(Cause::WeClosed(reason))) if reason.code == code),
+            "{event:?}"
+        );
     }
 }
 

@@ -29,7 +29,7 @@ fn application() -> (SocketAddr, Hookup, Events) {
             "/changed-its-mind",
             web::get().to(move |request: HttpRequest, payload: web::Payload| {
                 drop(hookup.upgrade(&request, payload));
-                async { HttpResponse::Forbidden() }
+                async { HttpResponse::Forbidden().finish() }
             }),
         )
     });
@@ -69,6 +69,8 @@ async fn nothing_offered_gives_simple_json_and_no_header() {
         assert_eq!(events.connected().await.format, "simpleJson");
         raw.text(r#"{"type":"text","content":"an object"}"#).await;
         assert!(matches!(events.next().await, Event::Json(_)), "nothing is unwrapped");
+        drop(raw);
+        events.disconnected().await;
     }
 }
 

@@ -4,17 +4,19 @@
 mod proxy;
 mod support;
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use actix::Addr;
 use hookup_client::{
-    ClientBuilder, Close, Closed, Disconnect, HookupClient, Text,
-    core::ws::{Outgoing, Signal},
+    ClientBuilder, Close, Closed, Disconnect, HookupClient,
+    core::ws::{Frame, Outgoing, Signal},
 };
 use hookup_server::{Cause, Event, HookupServer, Peer};
 use proxy::{Proxy, RawServer, envelope};
 use support::{Events, Server, client, recorder, soon};
-use tokio::sync::Notify;
+use tokio::sync::{Semaphore, mpsc};
+
+const INTERVAL: Duration = Duration::from_secs(3600);
 
 /// A client that records.
 fn recorded(builder: ClientBuilder) -> (Addr<HookupClient>, Events) {
@@ -29,7 +31,9 @@ async fn pass(time: Duration) {
     tokio::time::resume();
 }
 
-const INTERVAL: Duration = Duration::from_secs(3600);
+fn text(text: &str) -> Outgoing {
+    Outgoing::Frame(Frame::Text(envelope(text).into()))
+}
 
 #[actix::test]
 async fn both_sides_notice_that_the_other_has_gone_silent() {
@@ -100,7 +104,7 @@ async fn messages_count_as_signs_of_life() {
     events.connected().await;
     for n in 0..5 {
         pass(INTERVAL * 3 / 4).await;
-        connection.send(Outgoing::Frame(hookup_client::core::ws::Frame::Text(envelope(&n.to_string()).into()))).await;
+        connection.send(text(&n.to_string())).await;
         assert!(matches!(events.next().await, Event::Text(text) if *text == n.to_string()));
     }
     assert_eq!(connection.ping().await, [], "there was no need to ping");
@@ -129,46 +133,33 @@ async fn a_ping_is_answered_with_its_payload() {
     events.connected().await;
     // Final, opcode 9, not masked.
     connection.bytes(b"\x89\x05hello").await;
-    let (payload, masked) = connection.control().await;
-    assert_eq!((&*payload, masked), (&b"hello"[..], true));
+    assert_eq!(connection.control_frame().await, (0x8a, b"hello".to_vec()));
 }
 
 #[actix::test]
-async fn a_client_whose_handler_is_behind_does_not_call_the_server_dead() {
-    let server = Server::with(|| |event: Event, peer: Peer| {
-        if let Event::Connected(_) = event {
-            for n in 0..10 {
-                peer.do_send(Text(n.to_string()));
-            }
-        }
-    });
-    let go_on = std::rc::Rc::new(Notify::new());
-    let (sender, mut handled) = tokio::sync::mpsc::unbounded_channel();
+async fn a_server_that_is_not_read_is_not_called_dead() {
+    let server = RawServer::start().await;
+    let (sender, mut texts) = mpsc::unbounded_channel();
+    let go_on = Rc::new(Semaphore::new(0));
     let waits = go_on.clone();
     let handler = move |event: Event, _: Peer| {
         let (waits, sender) = (waits.clone(), sender.clone());
         async move {
-            // The test may be over already.
-            let _ = sender.send(format!("{event:?}"));
-            if matches!(event, Event::Text(_)) {
-                waits.notified().await;
+            if let Event::Text(text) = event {
+                // The test may be over already.
+                let _ = sender.send(text.to_string());
+                waits.acquire().await.expect("is open").forget();
             }
         }
     };
-    let _addr = server.client().inbox(2, 1000).heartbeat(Duration::from_secs(20)).start(handler).expect("starts");
-    for n in 0..10 {
-        let text = soon("a text", async {
-            loop {
-                let event = handled.recv().await.expect("lives");
-                if !event.starts_with("Connected") {
-                    break event;
-                }
-            }
-        });
-        assert_eq!(text.await, format!("Text(Text(\"{n}\"))"));
-        if n < 5 {
-            pass(Duration::from_secs(3600)).await;
-        }
-        go_on.notify_one();
+    let _addr = client(server.url()).inbox(2, 1000).heartbeat(INTERVAL).start(handler).expect("starts");
+    let mut connection = server.connection().await;
+    connection.send_together(["one", "two"].map(text)).await;
+    assert_eq!(soon("a text", texts.recv()).await.expect("lives"), "one");
+    for _ in 0..5 {
+        pass(INTERVAL).await;
     }
+    go_on.add_permits(2);
+    assert_eq!(soon("a text", texts.recv()).await.expect("lives"), "two");
+    assert_eq!(connection.ping().await, [], "it was neither pinged nor closed");
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use hookup_client::Close;
 use hookup_server::{
     Binary, Cause, Error, Event, HookupServer, Json, Message, Peer, Receipt, SendError, SendFailure, ServerBuilder,
     Text,
@@ -246,7 +247,15 @@ async fn what_came_before_a_close_is_handled() {
     raw.write([frame(TEXT, "last words"), frame(CLOSE, "")].concat()).await;
     assert_eq!(events.text().await, "last words");
     assert!(matches!(events.disconnected().await, Cause::PeerClosed(_)));
-    while raw.next().await.is_some() {}
+}
+
+#[actix::test]
+async fn the_server_closes_the_socket_though_the_peer_does_not() {
+    let (server, _events) = server();
+    let mut raw = Raw::open(server.addr, "jsonProtocol").await;
+    raw.write(frame(CLOSE, close_payload(1000, b""))).await;
+    assert_eq!(raw.next().await, Some((CLOSE, close_payload(1000, b""))));
+    assert_eq!(raw.next().await, None);
 }
 
 #[actix::test]
@@ -380,6 +389,24 @@ async fn a_message_that_is_as_big_as_may_be_arrives() {
 }
 
 #[actix::test]
+async fn a_message_at_the_limit_arrives_or_is_refused_and_does_not_cost_the_connection() {
+    let (server, _events) = server_with(|builder| builder.max_message_bytes(1000));
+    let (on_client, mut events) = recorder();
+    let client = server.client().max_message_bytes(1000).start(on_client).expect("starts");
+    events.connected().await;
+    for text in ["x".repeat(1000), "\n".repeat(1000)] {
+        let sent = client.send(Text(text).needs_ack(Duration::from_secs(10)));
+        match soon("the ack", sent).await.expect("lives") {
+            Ok(_) | Err(SendError { reason: SendFailure::TooBig { .. }, .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    soon("the close", client.send(Close::within(Duration::ZERO))).await.expect("lives");
+    let event = events.next().await;
+    assert!(matches!(&event, Event::Disconnected(Cause::WeClosed(_))), "{event:?}");
+}
+
+#[actix::test]
 async fn the_limit_for_messages_does_not_count_for_pings_and_closes() {
     let (server, mut events) = server_with(|builder| builder.max_message_bytes(1));
     let (mut raw, _) = open(&server, &mut events, "simpleJson").await;
@@ -479,6 +506,37 @@ async fn an_ack_of_nothing_is_ignored_and_a_second_one_counts_once() {
 }
 
 #[actix::test]
+async fn a_time_that_makes_no_sense_is_no_harm() {
+    let (server, mut events) = server();
+    let (mut raw, peer) = open(&server, &mut events, "jsonProtocol").await;
+    let error = soon("the timeout", peer.send(Text("none").needs_ack(Duration::ZERO))).await.expect_err("no ack");
+    assert!(matches!(error.reason, SendFailure::TimedOut { within: Duration::ZERO }), "{error}");
+    assert!(raw.next_text().await.contains("none"));
+
+    let sent = actix::spawn(async move { peer.send(Text("for ever").needs_ack(Duration::MAX)).await });
+    assert!(raw.next_text().await.contains("for ever"));
+    raw.text(r#"{"type":"ack","id":2}"#).await;
+    assert_eq!(soon("the ack", sent).await.expect("joins").expect("acked"), Receipt::Acked);
+    works(&mut raw, &mut events).await;
+}
+
+#[actix::test]
+async fn no_more_is_sent_unacked_than_the_window() {
+    let (server, mut events) = server_with(|builder| builder.window(2, 1));
+    let (mut raw, peer) = open(&server, &mut events, "jsonProtocol").await;
+    // In bytes one of these is more than the window: then it goes alone.
+    for text in ["one", "two", "three"] {
+        peer.do_send(Text(text).needs_ack(LONG));
+    }
+    for (id, text) in [(1, "one"), (2, "two"), (3, "three")] {
+        assert!(raw.next_text().await.contains(text));
+        raw.nothing_came().await;
+        raw.text(&format!(r#"{{"type":"ack","id":{id}}}"#)).await;
+    }
+    works(&mut raw, &mut events).await;
+}
+
+#[actix::test]
 async fn an_ack_on_another_connection_counts_for_nothing() {
     let (server, mut events) = server();
     let (mut raw, peer) = open(&server, &mut events, "jsonProtocol").await;
@@ -531,15 +589,14 @@ async fn a_session_that_ends_tells_of_every_message_once() {
     drop(raw);
 
     let mut told = Vec::new();
-    let cause = loop {
+    loop {
         match events.next().await {
             Event::AckFailed(error) => told.push(format!("{} {}", text_of(&error), error.reason)),
             Event::Error(Error::NotSent(error)) => told.push(format!("{} {}, no ack", text_of(&error), error.reason)),
-            Event::Disconnected(cause) => break cause,
+            Event::Disconnected(_) => break,
             other => panic!("{other:?}"),
         }
-    };
-    assert_eq!(cause, Cause::EndOfStream);
+    }
     told.sort();
     let expected = [
         "queued 1 the session is closed",

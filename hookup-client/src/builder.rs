@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use actix::{Addr, Arbiter};
+use actix::Addr;
 use futures_util::future::LocalBoxFuture;
 use hookup_core::{
-    Backoff, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat,
+    Backoff, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat, driver,
     heartbeat::Heartbeat, transport::Credit, wire::Formats,
 };
 
@@ -222,9 +222,7 @@ impl ClientBuilder {
     where
         H: IntoHandler<K>,
     {
-        if Arbiter::try_current().is_none() {
-            return Err(ConfigError::new("start", "call it inside an actix System, as #[actix::main] makes one"));
-        }
+        driver::check_system()?;
         let (settings, limits, outbox) = self.validate()?;
         let handler: Box<dyn EventHandler> = Box::new(handler.into_handler());
         let outbox = match outbox {

@@ -1,6 +1,7 @@
 //! An outbox on disk. The one file that names sled.
 
 use std::{
+    ffi::OsString,
     fmt, fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -12,6 +13,9 @@ use hookup_core::{Binary, Entry, Json, Message, Outbound, Outbox, OutboxError, S
 
 /// The key in sled's default tree that says whose directory it is, and its value.
 const MARK: (&[u8], &[u8]) = (b"hookup", b"outbox 1");
+
+/// The file that says that the directory is an outbox; written when it has become one.
+const LABEL: &str = "hookup-outbox";
 
 /// How long a locked directory is tried for: a lock is released a little after its owner has gone.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -35,16 +39,23 @@ impl SledOutbox {
     /// [`OutboxError`] when the directory is in use, is no outbox, is damaged, or cannot be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
         let path = path.as_ref().to_owned();
-        refuse_foreign(&path)?;
+        let is_ours = look_at(&path)?;
         let db = open_db(&path)?;
         let failed = |error| failure(&path, error);
-        if db.was_recovered() {
-            if db.get(MARK.0).map_err(failed)?.as_deref() != Some(MARK.1) {
+        if db.get(MARK.0).map_err(failed)?.as_deref() != Some(MARK.1) {
+            if is_ours {
+                return Err(damaged(&path, "its contents are gone"));
+            }
+            // Either it is new, or its making was cut short before anything was in it.
+            if !db.is_empty() || db.tree_names().len() > 1 {
                 return Err(damaged(&path, "it is a sled database, but not an outbox"));
             }
-        } else {
             db.insert(MARK.0, MARK.1).map_err(failed)?;
             db.flush().map_err(failed)?;
+        }
+        if !is_ours {
+            let label = fs::write(path.join(LABEL), "This directory is an outbox of Hookup.\n");
+            label.map_err(|source| OutboxError::Io { path: path.display().to_string(), source })?;
         }
         let messages = db.open_tree("messages").map_err(failed)?;
         let mut stored = Stored::default();
@@ -118,18 +129,26 @@ impl fmt::Debug for SledOutbox {
     }
 }
 
-/// sled would make a database amid whatever is in the directory.
-fn refuse_foreign(path: &Path) -> Result<(), OutboxError> {
+/// Whether a directory is an outbox, by its label. One that has other files in it is refused, and so is one that lacks
+/// sled's: sled would make what is missing, and the outbox would be empty.
+fn look_at(path: &Path) -> Result<bool, OutboxError> {
     let names = match fs::read_dir(path) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => Err(error),
     };
     let names = names.map_err(|source| OutboxError::Io { path: path.display().to_string(), source })?;
-    if !names.is_empty() && !names.iter().any(|name| name == "conf" || name == "db") {
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    let is_sled = |name: &OsString| {
+        ["conf", "db", "blobs"].iter().any(|known| name == known) || name.to_string_lossy().starts_with("snap.")
+    };
+    if has(LABEL) && !(has("conf") && has("db")) {
+        return Err(damaged(path, "files of it are missing"));
+    }
+    if !names.iter().all(|name| name == LABEL || is_sled(name)) {
         return Err(damaged(path, "the directory has other files in it"));
     }
-    Ok(())
+    Ok(has(LABEL))
 }
 
 fn open_db(path: &Path) -> Result<sled::Db, OutboxError> {

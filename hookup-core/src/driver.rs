@@ -7,6 +7,7 @@ use std::{
     fmt,
     future::Future,
     marker::PhantomData,
+    panic::catch_unwind,
     pin::Pin,
     task::{self, Poll},
     time::Instant,
@@ -14,6 +15,8 @@ use std::{
 
 use actix::{Actor, AsyncContext, fut::ActorFuture};
 use tokio::time::Sleep;
+
+use crate::error::ConfigError;
 
 /// An actor that acts once per wake-up.
 pub trait Drive: Actor {
@@ -47,6 +50,19 @@ impl<A> fmt::Debug for Driver<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Driver")
     }
+}
+
+/// Checks that actors can be started here.
+///
+/// # Errors
+/// [`ConfigError`] of `start` outside of a running actix System, and in a task of `tokio::spawn`.
+pub fn check_system() -> Result<(), ConfigError> {
+    // There is no way to ask tokio, but to try; it panics where only tasks that may move can be spawned.
+    let can_spawn = || catch_unwind(|| drop(tokio::task::spawn_local(async {}))).is_ok();
+    if actix::Arbiter::try_current().is_some() && can_spawn() {
+        return Ok(());
+    }
+    Err(ConfigError::new("start", "call it inside an actix System, as #[actix::main] or #[actix_web::main] makes one"))
 }
 
 /// The time, by the clock that tests can pause.

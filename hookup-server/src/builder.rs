@@ -2,9 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use actix::{Actor, Arbiter};
+use actix::Actor;
 use hookup_core::{
-    EventHandler, IntoHandler, Limits, Usage, WireFormat, heartbeat::Heartbeat, transport::Credit, wire::Formats,
+    EventHandler, IntoHandler, Limits, Usage, WireFormat, driver, heartbeat::Heartbeat, transport::Credit,
+    wire::Formats,
 };
 
 use crate::{ConfigError, Hookup, HookupServer};
@@ -125,9 +126,7 @@ impl ServerBuilder {
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn start(self) -> Result<Hookup, ConfigError> {
         let settings = self.validate()?;
-        if Arbiter::try_current().is_none() {
-            return Err(ConfigError::new("start", "call it inside an actix System, as #[actix_web::main] makes one"));
-        }
+        driver::check_system()?;
         Ok(Hookup::new(Arc::new(settings), HookupServer::default().start()))
     }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Handler, StreamHandler};
-use actix_web::{Error, HttpRequest, HttpResponseBuilder, web};
+use actix_web::{Error, HttpRequest, HttpResponseBuilder, error::PayloadError, web};
 use actix_web_actors::ws::{self, HandshakeError, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -213,8 +213,9 @@ impl Stream for Incoming {
             }
             match Pin::new(&mut this.payload).poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) => this.decoder.buffer().extend_from_slice(&bytes),
+                // What an HTTP body would lack, a WebSocket's stream does not: it has no length.
+                Poll::Ready(Some(Err(PayloadError::Incomplete(_))) | None) => this.broken = Some(Cause::EndOfStream),
                 Poll::Ready(Some(Err(error))) => this.broken = Some(Cause::Failed(error.to_string())),
-                Poll::Ready(None) => this.broken = Some(Cause::EndOfStream),
                 Poll::Pending => break,
             }
         }

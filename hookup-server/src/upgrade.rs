@@ -1,6 +1,6 @@
 //! From an HTTP request to a session: the handshake, and the choice of a wire format.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use actix::Addr;
 use actix_web::{
@@ -23,8 +23,9 @@ pub(crate) fn upgrade(
         Ok(response) => response,
         Err(error) => return error.error_response(),
     };
-    let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).filter_map(|line| line.to_str().ok());
-    let format = match settings.formats.negotiate(lines, &settings.default_format) {
+    let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
+    let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>();
+    let format = match settings.formats.negotiate(lines.iter().map(Cow::as_ref), &settings.default_format) {
         Negotiation::Chosen(format) => {
             response.insert_header((SEC_WEBSOCKET_PROTOCOL, format.name()));
             format

@@ -252,14 +252,31 @@ impl RawConnection {
     }
 
     pub(crate) async fn send(&mut self, outgoing: Outgoing) {
+        self.send_together([outgoing]).await;
+    }
+
+    /// Sends with one write.
+    pub(crate) async fn send_together(&mut self, outgoing: impl IntoIterator<Item = Outgoing>) {
         let mut bytes = Default::default();
-        self.encoder.encode(outgoing, &mut bytes);
+        outgoing.into_iter().for_each(|outgoing| self.encoder.encode(outgoing, &mut bytes));
         self.stream.write_all(&bytes).await.expect("writes");
     }
 
     /// Sends bytes as they are.
     pub(crate) async fn bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("writes");
+    }
+
+    /// The next frame's first byte and payload, where nothing but control frames can come.
+    pub(crate) async fn control_frame(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 6];
+        soon("a frame", self.stream.read_exact(&mut head)).await.expect("reads");
+        let [first, second, mask @ ..] = head;
+        assert!(second & 0x80 != 0, "a client masks what it sends");
+        let mut payload = vec![0; usize::from(second & 0x7f)];
+        soon("its payload", self.stream.read_exact(&mut payload)).await.expect("reads");
+        payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+        (first, payload)
     }
 
     pub(crate) async fn ack(&mut self, id: u64) {

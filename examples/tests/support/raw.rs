@@ -168,9 +168,12 @@ impl Raw {
     }
 
     /// The next frame is a close, and after it comes the end: its code, if it has one.
+    ///
+    /// actix-http waits up to a second for the peer to end first, so this does.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         let (first, payload) = self.next().await.expect("a close, not the end");
         assert_eq!(first, CLOSE, "{}", String::from_utf8_lossy(&payload));
+        self.finish().await;
         assert_eq!(self.next().await, None, "nothing follows a close");
         payload.get(..2).map(|code| u16::from(code[0]) << 8 | u16::from(code[1]))
     }

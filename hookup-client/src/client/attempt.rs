@@ -1,8 +1,9 @@
 //! One attempt to connect, and the life of the socket that comes of it: a task that the client can drop at any time.
 
-use std::rc::Rc;
+use std::{panic::AssertUnwindSafe, rc::Rc};
 
 use actix::WeakAddr;
+use futures_util::FutureExt as _;
 use hookup_core::transport::{Command, Notice};
 use tokio::{
     sync::mpsc,
@@ -52,13 +53,20 @@ async fn run(settings: Rc<Settings>, attempt: u64, client: WeakAddr<HookupClient
             client.do_send(Heard { attempt, news });
         }
     };
-    match open(&settings).await {
-        Err(words) => tell(News::Failed(words)),
-        Ok(Opened { io, read, subprotocol }) => {
-            let (commands, receiver) = mpsc::unbounded_channel();
-            tell(News::Opened { subprotocol, commands });
-            Socket::new(io, read, settings.limits, receiver, move |notice| tell(News::Notice(notice))).run().await;
+    let connection = async {
+        match open(&settings).await {
+            Err(words) => tell(News::Failed(words)),
+            Ok(Opened { io, read, subprotocol }) => {
+                let (commands, receiver) = mpsc::unbounded_channel();
+                tell(News::Opened { subprotocol, commands });
+                let tell = |notice| tell(News::Notice(notice));
+                Socket::new(io, read, settings.limits, receiver, tell).run().await;
+            }
         }
+    };
+    // The credentials are the user's code; its panic must not leave the client waiting for ever.
+    if AssertUnwindSafe(connection).catch_unwind().await.is_err() {
+        tell(News::Failed("the attempt panicked".into()));
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the client is sent: messages of the user's, and news of its socket, its acks and its handler.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Handler, ResponseFuture};
 use hookup_core::{
-    Binary, Cause, CloseCode, ClosePeer, Error, Event, Json, Outbound, Text,
+    Binary, Cause, CloseCode, ClosePeer, CloseReason, Error, Event, Json, Outbound, Text,
     ack::AckOutcomes,
     driver::now,
     session::Submission,
@@ -58,12 +58,20 @@ impl Handler<AckOutcomes> for HookupClient {
     }
 }
 
+impl HookupClient {
+    /// Ends the connection, and any that is being tried for; but an end of the client goes on.
+    fn stay(&mut self, reason: CloseReason, until: Instant) {
+        if !self.closing.as_ref().is_some_and(|closing| closing.then == Then::End) {
+            self.closing = Some(Closing { reason, until, then: Then::Stay });
+        }
+    }
+}
+
 impl Handler<ClosePeer> for HookupClient {
     type Result = ();
 
     fn handle(&mut self, ClosePeer { reason }: ClosePeer, _: &mut Self::Context) {
-        let until = now() + FLUSH_TIMEOUT;
-        self.closing.get_or_insert(Closing { reason, until, then: Then::Stay });
+        self.stay(reason, now() + FLUSH_TIMEOUT);
     }
 }
 
@@ -71,8 +79,7 @@ impl Handler<Disconnect> for HookupClient {
     type Result = ();
 
     fn handle(&mut self, _: Disconnect, _: &mut Self::Context) {
-        let reason = CloseCode::NORMAL.into();
-        self.closing.get_or_insert(Closing { reason, until: now(), then: Then::Stay });
+        self.stay(CloseCode::NORMAL.into(), now());
     }
 }
 

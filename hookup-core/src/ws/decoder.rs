@@ -7,6 +7,9 @@ use tokio_util::codec::Decoder as _;
 
 use super::{CloseCode, CloseReason, Frame, Role, Signal};
 
+/// The longest payload of a control frame (RFC 6455, section 5.5).
+const MAX_CONTROL_BYTES: usize = 125;
+
 /// Turns the bytes of one connection's direction into messages.
 ///
 /// After an error it must not be used any more: the connection is to be closed with the reason that it gave.
@@ -29,7 +32,7 @@ impl Decoder {
     /// A decoder of what the peer of an end with this role sends.
     pub fn new(role: Role, max_message_bytes: usize) -> Self {
         Self {
-            codec: role.codec().max_size(max_message_bytes),
+            codec: role.codec().max_size(max_message_bytes.max(MAX_CONTROL_BYTES)),
             buffer: BytesMut::new(),
             joined: None,
             max_message_bytes,
@@ -73,13 +76,13 @@ impl Decoder {
             Some(127) => self.buffer.get(2..10).map(|b| b.iter().fold(0, |n, &b| n << 8 | u64::from(b))),
             short => short.map(u64::from),
         };
-        let held = self.joined.as_ref().map_or(0, |joined| joined.payload.len());
-        let room = (self.max_message_bytes - held) as u64;
-        let is_data = self.buffer.first().is_some_and(|first| first & 0x08 == 0);
-        if is_data && length.is_some_and(|length| length > room) {
-            return Err(self.too_big());
+        let (Some(first), Some(length)) = (self.buffer.first(), length) else { return Ok(()) };
+        if first & 0x08 != 0 {
+            let is_short = length <= MAX_CONTROL_BYTES as u64;
+            return if is_short { Ok(()) } else { Err(violation("a control frame of more than 125 bytes")) };
         }
-        Ok(())
+        let held = self.joined.as_ref().map_or(0, |joined| joined.payload.len());
+        if length > (self.max_message_bytes - held) as u64 { Err(self.too_big()) } else { Ok(()) }
     }
 
     fn too_big(&self) -> CloseReason {
@@ -94,7 +97,7 @@ impl Decoder {
             Item::Last(part) => (part, true),
         };
         let Some(joined) = &mut self.joined else {
-            return Err(CloseReason::new(CloseCode::PROTOCOL, "a continuation without a beginning"));
+            return Err(violation("a continuation without a beginning"));
         };
         // The length was checked against the limit when its header came.
         joined.payload.extend_from_slice(&part);
@@ -112,6 +115,10 @@ impl Decoder {
         self.joined = Some(Joined { text, payload: BytesMut::from(part) });
         None
     }
+}
+
+fn violation(what: &'static str) -> CloseReason {
+    CloseReason::new(CloseCode::PROTOCOL, what)
 }
 
 fn utf8(payload: Bytes) -> Result<ByteString, CloseReason> {
