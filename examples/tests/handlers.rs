@@ -461,7 +461,8 @@ async fn a_close_reaches_the_peer_with_its_code_after_what_was_sent_before() {
         assert_eq!(raw.next().await, None);
 
         let event = soon("what was not sent", events.recv()).await;
-        assert!(matches!(&event, Some(Event::Error(Error::NotSent(_)))), "{event:?}");
+        let Some(Event::Error(Error::NotSent(error))) = event else { panic!("{event:?}") };
+        assert_eq!(error.message, Text("after").into(), "what was sent before the close was sent");
         let event = soon("the end", events.recv()).await;
         let code = CloseCode(code);
         assert!(

@@ -5,15 +5,14 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::Arc,
     time::Duration,
 };
 
 use actix::Addr;
 use futures_util::future::LocalBoxFuture;
 use hookup_core::{
-    Backoff, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat, driver,
-    heartbeat::Heartbeat, transport::Credit, wire::Formats,
+    Backoff, EventHandler, IntoHandler, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat, driver, settings,
+    transport::Credit,
 };
 
 use crate::{
@@ -28,17 +27,12 @@ pub(crate) type Credentials = dyn Fn() -> LocalBoxFuture<'static, Result<Vec<(St
 #[must_use = "a client does nothing before `start`"]
 pub struct ClientBuilder {
     url: String,
-    formats: Formats,
-    subprotocols: Option<Vec<String>>,
-    default_subprotocol: String,
+    settings: settings::Settings,
     headers: Vec<(String, String)>,
     credentials: Option<Rc<Credentials>>,
     tls: Tls,
     connect_timeout: Duration,
     backoff: Backoff,
-    heartbeat: Option<Duration>,
-    dead_after: u32,
-    limits: Limits,
     outbox: Where,
 }
 
@@ -49,14 +43,12 @@ enum Where {
 
 /// The settings of a client that runs, checked.
 pub(crate) struct Settings {
-    pub(crate) connector: Rc<Connector>,
-    pub(crate) formats: Formats,
-    pub(crate) default_format: Arc<dyn WireFormat>,
+    pub(crate) common: settings::Checked,
+    pub(crate) connector: Connector,
+    pub(crate) connect_timeout: Duration,
     pub(crate) headers: Headers,
     pub(crate) credentials: Option<Rc<Credentials>>,
     pub(crate) backoff: Backoff,
-    pub(crate) heartbeat: Option<(Duration, u32)>,
-    pub(crate) limits: Limits,
 }
 
 impl HookupClient {
@@ -64,17 +56,12 @@ impl HookupClient {
     pub fn builder(url: impl Into<String>) -> ClientBuilder {
         ClientBuilder {
             url: url.into(),
-            formats: Formats::default(),
-            subprotocols: None,
-            default_subprotocol: "simpleJson".into(),
+            settings: settings::Settings::default(),
             headers: Vec::new(),
             credentials: None,
             tls: Tls::default(),
             connect_timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
-            heartbeat: Some(Duration::from_secs(25)),
-            dead_after: Heartbeat::MISSED,
-            limits: Limits::default(),
             outbox: Where::Opened(Box::<MemoryOutbox>::default()),
         }
     }
@@ -97,44 +84,44 @@ impl ClientBuilder {
     /// How much the outbox may hold, in messages and bytes; what is above is refused, and given back.
     /// Default: 100,000 and 256 MiB.
     pub fn outbox_bounds(mut self, messages: usize, bytes: u64) -> Self {
-        self.limits.outbox = Usage { messages, bytes };
+        self.settings.limits.outbox = Usage { messages, bytes };
         self
     }
 
     /// How much may be sent and not be acked yet, in messages and bytes. Default: 256 and 1 MiB.
     pub fn window(mut self, messages: usize, bytes: u64) -> Self {
-        self.limits.window = Usage { messages, bytes };
+        self.settings.limits.window = Usage { messages, bytes };
         self
     }
 
     /// How much may wait for the handler, in messages and bytes; then the socket is read no further.
     /// Default: 256 and 1 MiB.
     pub fn inbox(mut self, messages: usize, bytes: usize) -> Self {
-        self.limits.inbox = Credit { frames: messages, bytes };
+        self.settings.limits.inbox = Credit { frames: messages, bytes };
         self
     }
 
     /// The longest message, in or out, in bytes. Default: 1 MiB.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
-        self.limits.max_message_bytes = bytes;
+        self.settings.limits.max_message_bytes = bytes;
         self
     }
 
     /// Adds a wire format of your own, under its name, before those that are known.
     pub fn wire_format(mut self, format: impl WireFormat) -> Self {
-        self.formats.register(format);
+        self.settings.formats.register(format);
         self
     }
 
     /// Which wire formats are offered, in order of preference. Default: all that are known, `jsonProtocol` first.
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.subprotocols = Some(names.into_iter().map(Into::into).collect());
+        self.settings.subprotocols = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
     /// The wire format with a server that names none. Default: `simpleJson`.
     pub fn default_subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.default_subprotocol = name.into();
+        self.settings.default_subprotocol = name.into();
         self
     }
 
@@ -178,7 +165,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long one attempt may take, from the name's look-up to the end of the handshake. Default: 10 s.
+    /// How long one attempt may take, from the question for credentials to the end of the handshake. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -192,19 +179,19 @@ impl ClientBuilder {
 
     /// How long the server may be silent before it is pinged. Default: 25 s.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.heartbeat = Some(interval);
+        self.settings.heartbeat = Some(interval);
         self
     }
 
     /// Never pings, and never calls the server dead.
     pub fn without_heartbeat(mut self) -> Self {
-        self.heartbeat = None;
+        self.settings.heartbeat = None;
         self
     }
 
     /// After how many heartbeat intervals of silence the server is dead. Default: 2.
     pub fn dead_after(mut self, intervals: u32) -> Self {
-        self.dead_after = intervals;
+        self.settings.dead_after = intervals;
         self
     }
 
@@ -223,47 +210,34 @@ impl ClientBuilder {
         H: IntoHandler<K>,
     {
         driver::check_system()?;
-        let (settings, limits, outbox) = self.validate()?;
+        let (settings, outbox) = self.check()?;
         let handler: Box<dyn EventHandler> = Box::new(handler.into_handler());
         let outbox = match outbox {
             Where::Opened(outbox) => outbox,
             Where::Path(path) => Box::new(SledOutbox::open(path).map_err(unusable)?),
         };
-        Ok(HookupClient::start_with(settings, limits, handler, outbox))
+        Ok(HookupClient::start_with(settings, handler, outbox))
     }
 
-    fn validate(mut self) -> Result<(Settings, Limits, Where), ConfigError> {
+    fn check(self) -> Result<(Settings, Where), ConfigError> {
         let uri = parse_url(&self.url)?;
-        self.formats.validate()?;
-        let default_format = self.formats.by_name("default_subprotocol", &self.default_subprotocol)?;
-        if let Some(names) = &self.subprotocols {
-            self.formats.select("subprotocols", names)?;
-        }
+        let common = self.settings.check()?;
         let mut headers = Headers::default();
         for (name, value) in &self.headers {
             headers.push(name, value).map_err(|problem| ConfigError::new("header", problem))?;
         }
         ConfigError::check_duration("connect_timeout", self.connect_timeout)?;
         self.backoff.validate()?;
-        if let Some(interval) = self.heartbeat {
-            ConfigError::check_duration("heartbeat", interval)?;
-        }
-        if self.dead_after == 0 {
-            return Err(ConfigError::new("dead_after", "must be above zero"));
-        }
-        self.limits.validate()?;
-        let connector = Connector::new(uri, self.formats.name_list(), &self.tls, self.connect_timeout)?;
+        let connector = Connector::new(uri, common.formats.name_list(), &self.tls, self.connect_timeout)?;
         let settings = Settings {
-            connector: Rc::new(connector),
-            formats: self.formats,
-            default_format,
+            common,
+            connector,
+            connect_timeout: self.connect_timeout,
             headers,
             credentials: self.credentials,
             backoff: self.backoff,
-            heartbeat: self.heartbeat.map(|interval| (interval, self.dead_after)),
-            limits: self.limits,
         };
-        Ok((settings, self.limits, self.outbox))
+        Ok((settings, self.outbox))
     }
 }
 
@@ -275,15 +249,10 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("url", &self.url)
-            .field("formats", &self.formats)
-            .field("subprotocols", &self.subprotocols)
-            .field("default_subprotocol", &self.default_subprotocol)
+            .field("settings", &self.settings)
             .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
             .field("backoff", &self.backoff)
-            .field("heartbeat", &self.heartbeat)
-            .field("dead_after", &self.dead_after)
-            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

@@ -21,7 +21,6 @@ pub(crate) struct Connector {
     client: Client,
     uri: Uri,
     subprotocols: Vec<String>,
-    timeout: Duration,
 }
 
 /// An open WebSocket.
@@ -80,7 +79,7 @@ pub(crate) fn parse_url(url: &str) -> Result<Uri, ConfigError> {
 impl Connector {
     pub(crate) fn new(uri: Uri, subprotocols: Vec<String>, tls: &Tls, timeout: Duration) -> Result<Self, ConfigError> {
         let tls = if uri.scheme_str() == Some("wss") { Some(tls.build()?) } else { None };
-        Ok(Self { client: client(tls, timeout), uri, subprotocols, timeout })
+        Ok(Self { client: client(tls, timeout), uri, subprotocols })
     }
 
     /// Makes one attempt.
@@ -92,11 +91,7 @@ impl Connector {
         for (name, value) in headers.0 {
             request = request.header(name, value);
         }
-        let connecting = tokio::time::timeout(self.timeout, request.connect());
-        let (response, framed) = match connecting.await {
-            Ok(connected) => connected.map_err(in_words)?,
-            Err(_) => return Err(format!("no answer within {:?}", self.timeout)),
-        };
+        let (response, framed) = request.connect().await.map_err(in_words)?;
         let subprotocol = match response.headers().get(SEC_WEBSOCKET_PROTOCOL) {
             None => None,
             Some(name) => {

@@ -142,6 +142,8 @@ where
                 }
             }
             Command::Ping => self.put(Outgoing::Ping),
+            // The connection is ending already, for a reason of its own.
+            Command::Close(_) if self.ending.is_some() => {}
             Command::Close(reason) => {
                 self.put(Outgoing::Close(reason.clone()));
                 self.closing = Some(reason);

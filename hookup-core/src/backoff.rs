@@ -70,7 +70,8 @@ impl Backoff {
         self
     }
 
-    /// How many attempts in a row are made before the client gives up. Default: no end.
+    /// How many times in a row the client tries again before it gives up. Default: no end. (The first attempt of all is
+    /// not tried again, and not counted.)
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self

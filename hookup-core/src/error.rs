@@ -113,10 +113,10 @@ pub enum Error {
     /// The outbox could not remove or load messages. Those that it keeps may be sent again.
     #[error(transparent)]
     Outbox(OutboxError),
-    /// The client has made its last attempt to connect; `Reconnect` starts it again.
-    #[error("gave up after {attempts} attempts to connect: {cause}")]
+    /// The client does not try to connect any more; `Reconnect` starts it again.
+    #[error("gave up after trying to connect again {attempts} times: {cause}")]
     GaveUp {
-        /// How many attempts were made.
+        /// How many times it tried again.
         attempts: u32,
         /// Why the last one failed.
         cause: String,

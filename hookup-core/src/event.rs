@@ -27,7 +27,8 @@ pub enum Event {
     AckFailed(SendError),
     /// The client is about to try again, after a wait.
     Reconnecting(Reconnecting),
-    /// A connection has ended. On the client `Reconnecting` follows, unless it was asked to stop.
+    /// A connection has ended; on the client also an attempt at one that it was told to drop, and its own end. On the
+    /// client `Reconnecting` follows, unless it was told to stop, or closed with 1000.
     Disconnected(Cause),
     /// Messages of the peer's that are lost for certain. Raised under `hookup.v2` alone.
     Gap {
@@ -77,7 +78,7 @@ impl Connected {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Reconnecting {
-    /// Attempts since the last stable connection, this one included: 1, 2, 3, …
+    /// Which attempt in a row it is since the last stable connection, or since the first one failed: 1, 2, 3, …
     pub attempt: u32,
     /// How long it waits before it.
     pub wait: Duration,

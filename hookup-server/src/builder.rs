@@ -3,10 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use actix::Actor;
-use hookup_core::{
-    EventHandler, IntoHandler, Limits, Usage, WireFormat, driver, heartbeat::Heartbeat, transport::Credit,
-    wire::Formats,
-};
+use hookup_core::{EventHandler, IntoHandler, Usage, WireFormat, driver, settings, transport::Credit};
 
 use crate::{ConfigError, Hookup, HookupServer};
 
@@ -17,21 +14,13 @@ pub(crate) type Factory = dyn Fn() -> Box<dyn EventHandler> + Send + Sync;
 #[must_use = "a server does nothing before `start` or `listen`"]
 pub struct ServerBuilder {
     factory: Arc<Factory>,
-    formats: Formats,
-    subprotocols: Option<Vec<String>>,
-    default_subprotocol: String,
-    heartbeat: Option<Duration>,
-    dead_after: u32,
-    limits: Limits,
+    settings: settings::Settings,
 }
 
 /// The settings of a server that runs, checked.
 pub(crate) struct Settings {
     pub(crate) factory: Arc<Factory>,
-    pub(crate) formats: Formats,
-    pub(crate) default_format: Arc<dyn WireFormat>,
-    pub(crate) heartbeat: Option<(Duration, u32)>,
-    pub(crate) limits: Limits,
+    pub(crate) common: settings::Checked,
 }
 
 impl HookupServer {
@@ -45,78 +34,72 @@ impl HookupServer {
         F: Fn() -> H + Send + Sync + 'static,
         H: IntoHandler<K>,
     {
-        ServerBuilder {
-            factory: Arc::new(move || Box::new(factory().into_handler())),
-            formats: Formats::default(),
-            subprotocols: None,
-            default_subprotocol: "simpleJson".into(),
-            heartbeat: Some(Duration::from_secs(25)),
-            dead_after: Heartbeat::MISSED,
-            limits: Limits { outbox: Usage { messages: 100_000, bytes: 1 << 20 }, ..Limits::default() },
-        }
+        let mut settings = settings::Settings::default();
+        settings.limits.outbox.bytes = 1 << 20;
+        ServerBuilder { factory: Arc::new(move || Box::new(factory().into_handler())), settings }
     }
 }
 
 impl ServerBuilder {
     /// How long a peer may be silent before it is pinged. Default: 25 s.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.heartbeat = Some(interval);
+        self.settings.heartbeat = Some(interval);
         self
     }
 
     /// Never pings, and never calls a peer dead.
     pub fn without_heartbeat(mut self) -> Self {
-        self.heartbeat = None;
+        self.settings.heartbeat = None;
         self
     }
 
     /// After how many heartbeat intervals of silence a peer is dead. Default: 2.
     pub fn dead_after(mut self, intervals: u32) -> Self {
-        self.dead_after = intervals;
+        self.settings.dead_after = intervals;
         self
     }
 
     /// Adds a wire format of your own, under its name, before those that are known.
     pub fn wire_format(mut self, format: impl WireFormat) -> Self {
-        self.formats.register(format);
+        self.settings.formats.register(format);
         self
     }
 
     /// Which wire formats clients may choose. Default: all that are known, `jsonProtocol` and `simpleJson`.
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.subprotocols = Some(names.into_iter().map(Into::into).collect());
+        self.settings.subprotocols = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
     /// The wire format for clients that offer no subprotocol. Default: `simpleJson`.
     pub fn default_subprotocol(mut self, name: impl Into<String>) -> Self {
-        self.default_subprotocol = name.into();
+        self.settings.default_subprotocol = name.into();
         self
     }
 
     /// How much may wait to be sent to one peer, in messages and bytes; what is above is refused to its sender.
     /// Default: 100,000 and 1 MiB.
     pub fn outbox_bounds(mut self, messages: usize, bytes: u64) -> Self {
-        self.limits.outbox = Usage { messages, bytes };
+        self.settings.limits.outbox = Usage { messages, bytes };
         self
     }
 
     /// How much may be sent to one peer and not be acked yet, in messages and bytes. Default: 256 and 1 MiB.
     pub fn window(mut self, messages: usize, bytes: u64) -> Self {
-        self.limits.window = Usage { messages, bytes };
+        self.settings.limits.window = Usage { messages, bytes };
         self
     }
 
     /// How much of one peer may wait for the handler, in messages and bytes; then its socket is read no further.
     /// Default: 256 and 1 MiB.
     pub fn inbox(mut self, messages: usize, bytes: usize) -> Self {
-        self.limits.inbox = Credit { frames: messages, bytes };
+        self.settings.limits.inbox = Credit { frames: messages, bytes };
         self
     }
 
     /// The longest message, in or out, in bytes. Default: 1 MiB. A peer that sends a longer one is closed with 1009.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
-        self.limits.max_message_bytes = bytes;
+        self.settings.limits.max_message_bytes = bytes;
         self
     }
 
@@ -125,43 +108,14 @@ impl ServerBuilder {
     /// # Errors
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn start(self) -> Result<Hookup, ConfigError> {
-        let settings = self.validate()?;
+        let settings = Settings { common: self.settings.check()?, factory: self.factory };
         driver::check_system()?;
         Ok(Hookup::new(Arc::new(settings), HookupServer::default().start()))
-    }
-
-    fn validate(mut self) -> Result<Settings, ConfigError> {
-        self.formats.validate()?;
-        let default_format = self.formats.by_name("default_subprotocol", &self.default_subprotocol)?;
-        if let Some(names) = &self.subprotocols {
-            self.formats.select("subprotocols", names)?;
-        }
-        if let Some(interval) = self.heartbeat {
-            ConfigError::check_duration("heartbeat", interval)?;
-        }
-        if self.dead_after == 0 {
-            return Err(ConfigError::new("dead_after", "must be above zero"));
-        }
-        self.limits.validate()?;
-        Ok(Settings {
-            factory: self.factory,
-            formats: self.formats,
-            default_format,
-            heartbeat: self.heartbeat.map(|interval| (interval, self.dead_after)),
-            limits: self.limits,
-        })
     }
 }
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder")
-            .field("formats", &self.formats)
-            .field("subprotocols", &self.subprotocols)
-            .field("default_subprotocol", &self.default_subprotocol)
-            .field("heartbeat", &self.heartbeat)
-            .field("dead_after", &self.dead_after)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("ServerBuilder").field("settings", &self.settings).finish_non_exhaustive()
     }
 }

@@ -55,6 +55,6 @@ impl Hookup {
 
 impl fmt::Debug for Hookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hookup").field("formats", &self.settings.formats).finish_non_exhaustive()
+        f.debug_struct("Hookup").field("formats", &self.settings.common.formats).finish_non_exhaustive()
     }
 }

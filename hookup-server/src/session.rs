@@ -61,7 +61,7 @@ impl Session {
         format: Arc<dyn WireFormat>,
     ) -> Addr<Self> {
         let handler = (settings.factory)();
-        let (limits, heartbeat_setting) = (settings.limits, settings.heartbeat);
+        let (limits, heartbeat_setting) = (settings.common.limits, settings.common.heartbeat);
         Self::create(move |ctx| {
             // No bound: a `send` takes its place in the order at once, as a `do_send` does. The outbox has the bound.
             ctx.set_mailbox_capacity(0);

@@ -25,7 +25,7 @@ pub(crate) fn upgrade(
     };
     let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
     let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>();
-    let format = match settings.formats.negotiate(lines.iter().map(Cow::as_ref), &settings.default_format) {
+    let format = match settings.common.negotiate(lines.iter().map(Cow::as_ref)) {
         Negotiation::Chosen(format) => {
             response.insert_header((SEC_WEBSOCKET_PROTOCOL, format.name()));
             format
@@ -35,7 +35,7 @@ pub(crate) fn upgrade(
     };
     tracing::debug!(format = format.name(), peer = ?request.peer_addr(), "a session begins");
     let session = start_session(settings, server, request, format);
-    response.streaming(connection::start(session, payload, settings.limits))
+    response.streaming(connection::start(session, payload, settings.common.limits))
 }
 
 fn start_session(
@@ -48,7 +48,7 @@ fn start_session(
 }
 
 fn unknown_subprotocol(settings: &Settings) -> HttpResponse {
-    let names = settings.formats.names();
+    let names = settings.common.formats.names();
     let text = format!("none of the offered subprotocols is known here; known are {names}\n");
     let mut response = HttpResponse::UpgradeRequired();
     response.insert_header(("Upgrade", "websocket"));

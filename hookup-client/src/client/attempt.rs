@@ -54,13 +54,15 @@ async fn run(settings: Rc<Settings>, attempt: u64, client: WeakAddr<HookupClient
         }
     };
     let connection = async {
-        match open(&settings).await {
+        let timeout = settings.connect_timeout;
+        let opened = tokio::time::timeout(timeout, open(&settings)).await;
+        match opened.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))) {
             Err(words) => tell(News::Failed(words)),
             Ok(Opened { io, read, subprotocol }) => {
                 let (commands, receiver) = mpsc::unbounded_channel();
                 tell(News::Opened { subprotocol, commands });
                 let tell = |notice| tell(News::Notice(notice));
-                Socket::new(io, read, settings.limits, receiver, tell).run().await;
+                Socket::new(io, read, settings.common.limits, receiver, tell).run().await;
             }
         }
     };

@@ -12,7 +12,7 @@ use std::{
 
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context};
 use hookup_core::{
-    Cause, CloseCode, CloseReason, Error, Event, EventHandler, Limits, Outbox, Peer, Reconnecting,
+    Cause, CloseCode, CloseReason, Error, Event, EventHandler, Outbox, Peer, Reconnecting,
     backoff::Schedule,
     driver::{Alarm, Drive, Driver, now},
     heartbeat::{Beat, Heartbeat},
@@ -98,7 +98,6 @@ enum Phase {
 impl HookupClient {
     pub(crate) fn start_with(
         settings: Settings,
-        limits: Limits,
         handler: Box<dyn EventHandler>,
         outbox: Box<dyn Outbox>,
     ) -> Addr<Self> {
@@ -108,7 +107,7 @@ impl HookupClient {
             let addr = ctx.address();
             let peer = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
             Self {
-                core: SessionCore::new(limits, peer, handler, outbox, addr.recipient()),
+                core: SessionCore::new(settings.common.limits, peer, handler, outbox, addr.recipient()),
                 schedule: settings.backoff.schedule(),
                 settings: Rc::new(settings),
                 state: State::Offline,
@@ -131,12 +130,12 @@ impl HookupClient {
 
     fn opened(&mut self, subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command>) {
         let State::Connecting { _attempt } = std::mem::replace(&mut self.state, State::Offline) else { return };
-        let format = subprotocol.and_then(|name| self.settings.formats.find(&name));
-        let format = format.unwrap_or_else(|| self.settings.default_format.clone());
+        let format = subprotocol.and_then(|name| self.settings.common.formats.find(&name));
+        let format = format.unwrap_or_else(|| self.settings.common.default_format.clone());
         let now = now();
         self.state = State::Connected(Connected {
             commands,
-            heartbeat: self.settings.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
+            heartbeat: self.settings.common.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
             stable_at: Some(now + self.settings.backoff.stability()),
             is_closing: false,
             _attempt,
@@ -148,6 +147,7 @@ impl HookupClient {
     fn lost(&mut self, cause: Cause) {
         self.attempt += 1;
         let was_connected = matches!(self.state, State::Connected(_));
+        let was_offline = matches!(self.state, State::Offline);
         self.state = State::Offline;
         self.core.disconnected();
         let closed =
@@ -157,7 +157,10 @@ impl HookupClient {
             Some(Closing { then: Then::Stay, .. }) => {
                 self.closing = None;
                 self.core.set_offline(true);
-                return self.core.tell(Event::Disconnected(cause));
+                if !was_offline {
+                    self.core.tell(Event::Disconnected(cause));
+                }
+                return;
             }
             Some(Closing { then: Then::Reconnect, .. }) => {
                 self.closing = None;

@@ -1,21 +1,25 @@
 //! An outbox on disk. The one file that names sled.
 
+mod label;
+mod value;
+
 use std::{
-    ffi::OsString,
-    fmt, fs, io,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
-use hookup_core::{Binary, Entry, Json, Message, Outbound, Outbox, OutboxError, Stored, Text};
+use hookup_core::{Entry, Outbox, OutboxError, Stored};
+
+use self::{
+    label::Label,
+    value::{decode, encode},
+};
 
 /// The key in sled's default tree that says whose directory it is, and its value.
 const MARK: (&[u8], &[u8]) = (b"hookup", b"outbox 1");
-
-/// The file that says that the directory is an outbox; written when it has become one.
-const LABEL: &str = "hookup-outbox";
 
 /// How long a locked directory is tried for: a lock is released a little after its owner has gone.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -39,23 +43,20 @@ impl SledOutbox {
     /// [`OutboxError`] when the directory is in use, is no outbox, is damaged, or cannot be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
         let path = path.as_ref().to_owned();
-        let is_ours = look_at(&path)?;
+        let is_made = match Label::read(&path)? {
+            Some(label) => label == Label::Made,
+            None => Label::Making.write(&path).map(|()| false)?,
+        };
         let db = open_db(&path)?;
         let failed = |error| failure(&path, error);
-        if db.get(MARK.0).map_err(failed)?.as_deref() != Some(MARK.1) {
-            if is_ours {
-                return Err(damaged(&path, "its contents are gone"));
-            }
-            // Either it is new, or its making was cut short before anything was in it.
-            if !db.is_empty() || db.tree_names().len() > 1 {
-                return Err(damaged(&path, "it is a sled database, but not an outbox"));
-            }
+        let is_marked = db.get(MARK.0).map_err(failed)?.as_deref() == Some(MARK.1);
+        if is_made && !is_marked {
+            return Err(damaged(&path, "its contents are gone"));
+        }
+        if !is_made {
             db.insert(MARK.0, MARK.1).map_err(failed)?;
             db.flush().map_err(failed)?;
-        }
-        if !is_ours {
-            let label = fs::write(path.join(LABEL), "This directory is an outbox of Hookup.\n");
-            label.map_err(|source| OutboxError::Io { path: path.display().to_string(), source })?;
+            Label::Made.write(&path)?;
         }
         let messages = db.open_tree("messages").map_err(failed)?;
         let mut stored = Stored::default();
@@ -129,28 +130,6 @@ impl fmt::Debug for SledOutbox {
     }
 }
 
-/// Whether a directory is an outbox, by its label. One that has other files in it is refused, and so is one that lacks
-/// sled's: sled would make what is missing, and the outbox would be empty.
-fn look_at(path: &Path) -> Result<bool, OutboxError> {
-    let names = match fs::read_dir(path) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => Err(error),
-    };
-    let names = names.map_err(|source| OutboxError::Io { path: path.display().to_string(), source })?;
-    let has = |wanted: &str| names.iter().any(|name| name == wanted);
-    let is_sled = |name: &OsString| {
-        ["conf", "db", "blobs"].iter().any(|known| name == known) || name.to_string_lossy().starts_with("snap.")
-    };
-    if has(LABEL) && !(has("conf") && has("db")) {
-        return Err(damaged(path, "files of it are missing"));
-    }
-    if !names.iter().all(|name| name == LABEL || is_sled(name)) {
-        return Err(damaged(path, "the directory has other files in it"));
-    }
-    Ok(has(LABEL))
-}
-
 fn open_db(path: &Path) -> Result<sled::Db, OutboxError> {
     let config = sled::Config::new().path(path).cache_capacity(16 << 20).mode(sled::Mode::LowSpace);
     let deadline = Instant::now() + LOCK_PATIENCE;
@@ -187,61 +166,12 @@ fn damaged(path: &Path, problem: impl fmt::Display) -> OutboxError {
     OutboxError::Damaged { path: path.display().to_string(), problem: problem.to_string() }
 }
 
-const TEXT: u8 = 0;
-const JSON: u8 = 1;
-const BINARY: u8 = 2;
-const NEEDS_ACK: u8 = 0x80;
-
-/// A byte of kind and flag; with the flag, 8 bytes of seconds and 4 of nanoseconds, big-endian; then the payload.
-fn encode(outbound: &Outbound) -> Vec<u8> {
-    let kind = match outbound.message() {
-        Message::Text(_) => TEXT,
-        Message::Json(_) => JSON,
-        Message::Binary(_) => BINARY,
-    };
-    let mut value = Vec::with_capacity(13 + outbound.message().len());
-    match outbound.ack_within() {
-        None => value.push(kind),
-        Some(within) => {
-            value.push(kind | NEEDS_ACK);
-            value.extend_from_slice(&within.as_secs().to_be_bytes());
-            value.extend_from_slice(&within.subsec_nanos().to_be_bytes());
-        }
-    }
-    value.extend_from_slice(outbound.message().as_bytes());
-    value
-}
-
-fn decode(path: &Path, key: &[u8], value: &[u8]) -> Result<Entry, OutboxError> {
-    let entry = || {
-        let seq = u64::from_be_bytes(key.try_into().ok()?);
-        let (&kind, rest) = value.split_first()?;
-        let (within, payload) = if kind & NEEDS_ACK == 0 {
-            (None, rest)
-        } else {
-            let (seconds, rest) = rest.split_first_chunk()?;
-            let (nanos, rest) = rest.split_first_chunk()?;
-            let nanos = Some(u32::from_be_bytes(*nanos)).filter(|&nanos| nanos < 1_000_000_000)?;
-            (Some(Duration::new(u64::from_be_bytes(*seconds), nanos)), rest)
-        };
-        let message = match kind & !NEEDS_ACK {
-            TEXT => Message::from(Text(String::from_utf8(payload.to_vec()).ok()?)),
-            JSON => Json::from_raw(String::from_utf8(payload.to_vec()).ok()?).ok()?.into(),
-            BINARY => Binary(payload.to_vec()).into(),
-            _ => return None,
-        };
-        let outbound = Outbound::from(message);
-        let outbound = match within {
-            Some(within) => outbound.needs_ack(within),
-            None => outbound,
-        };
-        Some(Entry { seq, outbound })
-    };
-    entry().ok_or_else(|| damaged(path, "a message in it is not in a form that this version knows"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use hookup_core::Text;
+
     use super::*;
 
     fn entry(seq: u64, text: &'static str) -> Entry {

@@ -1,0 +1,83 @@
+//! The settings that a server and a client have in common, and their check.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    error::ConfigError,
+    heartbeat::Heartbeat,
+    session::Limits,
+    wire::{Formats, Negotiation, WireFormat},
+};
+
+/// Settings as a builder gathers them.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The formats that are known.
+    pub formats: Formats,
+    /// Which of them are offered or accepted, in order of preference. Default: all.
+    pub subprotocols: Option<Vec<String>>,
+    /// The format with a peer that names none. Default: `simpleJson`.
+    pub default_subprotocol: String,
+    /// How long a peer may be silent before it is pinged; `None` never pings. Default: 25 s.
+    pub heartbeat: Option<Duration>,
+    /// After how many such intervals of silence a peer is dead. Default: 2.
+    pub dead_after: u32,
+    /// The bounds of a session.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            formats: Formats::default(),
+            subprotocols: None,
+            default_subprotocol: "simpleJson".into(),
+            heartbeat: Some(Duration::from_secs(25)),
+            dead_after: Heartbeat::MISSED,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Settings that can work.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The formats that are offered or accepted, in order of preference.
+    pub formats: Formats,
+    /// The format with a peer that names none.
+    pub default_format: Arc<dyn WireFormat>,
+    /// The interval of the heartbeat, and after how many of them a peer is dead.
+    pub heartbeat: Option<(Duration, u32)>,
+    /// The bounds of a session.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Checks all of them.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the first that cannot work.
+    pub fn check(mut self) -> Result<Checked, ConfigError> {
+        self.formats.validate()?;
+        let default_format = self.formats.by_name("default_subprotocol", &self.default_subprotocol)?;
+        if let Some(names) = &self.subprotocols {
+            self.formats.select("subprotocols", names)?;
+        }
+        if let Some(interval) = self.heartbeat {
+            ConfigError::check_duration("heartbeat", interval)?;
+        }
+        if self.dead_after == 0 {
+            return Err(ConfigError::new("dead_after", "must be above zero"));
+        }
+        self.limits.validate()?;
+        let heartbeat = self.heartbeat.map(|interval| (interval, self.dead_after));
+        Ok(Checked { formats: self.formats, default_format, heartbeat, limits: self.limits })
+    }
+}
+
+impl Checked {
+    /// Chooses among the names that a client offered, given as the values of its `Sec-WebSocket-Protocol` lines.
+    pub fn negotiate<'a>(&self, offered: impl IntoIterator<Item = &'a str>) -> Negotiation {
+        self.formats.negotiate(offered, &self.default_format)
+    }
+}
