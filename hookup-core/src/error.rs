@@ -40,12 +40,13 @@ pub enum SendFailure {
         /// Bytes in the outbox.
         bytes: u64,
     },
-    /// The message, or the frame that the wire format makes of it, is longer than `max_message_bytes`.
-    #[error("the message takes {len} bytes, and max_message_bytes is {limit}")]
+    /// The message, or the frame that the wire format makes of it, is longer than `max_message_bytes`, or than the whole
+    /// outbox.
+    #[error("the message takes {len} bytes; max_message_bytes, or the bound of the outbox, is {limit}")]
     TooBig {
         /// How many bytes it takes.
         len: usize,
-        /// The setting.
+        /// How many are allowed.
         limit: usize,
     },
     /// The session or client has ended, or is closing. What a durable outbox had accepted before stays there, and is sent

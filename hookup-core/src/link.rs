@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -14,7 +15,7 @@ use crate::{
     message::{Message, Outbound},
     outbox::{Entry, Usage},
     wire::{AckId, Inbound, WireError, WireFormat},
-    ws::Frame,
+    ws::{CloseCode, Frame},
 };
 
 /// The state of one end.
@@ -108,6 +109,13 @@ pub struct Ticket {
     ack: Option<AckId>,
 }
 
+const PANICKED: &str = "the wire format panicked";
+
+/// Calls a wire format, which may be the user's; `None` when it panicked.
+fn guard<T>(call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).ok()
+}
+
 impl Link {
     /// A link without a connection, that lets at most `window` be sent and not acked.
     pub fn new(window: Usage) -> Self {
@@ -199,10 +207,11 @@ impl Link {
             return Some(Err(failure));
         }
         let id = outbound.ack_within().map(|_| self.next_id);
-        Some(match format.render(outbound.message(), id) {
-            Ok(frame) if frame.len() <= self.max_frame_bytes => Ok(frame),
-            Ok(frame) => Err(SendFailure::TooBig { len: frame.len(), limit: self.max_frame_bytes }),
-            Err(words) => Err(SendFailure::Unrenderable(words.into_owned())),
+        Some(match guard(|| format.render(outbound.message(), id)) {
+            Some(Ok(frame)) if frame.len() <= self.max_frame_bytes => Ok(frame),
+            Some(Ok(frame)) => Err(SendFailure::TooBig { len: frame.len(), limit: self.max_frame_bytes }),
+            Some(Err(words)) => Err(SendFailure::Unrenderable(words.into_owned())),
+            None => Err(SendFailure::Unrenderable(PANICKED.into())),
         })
     }
 
@@ -251,7 +260,9 @@ impl Link {
     /// When the format cannot parse it.
     pub fn receive(&mut self, frame: Frame) -> Result<Received, WireError> {
         let Some(format) = self.format.as_deref() else { return Ok(Received::Unknown) };
-        Ok(match format.parse(frame)? {
+        let kept = frame.clone();
+        let parsed = guard(|| format.parse(frame));
+        Ok(match parsed.unwrap_or_else(|| Err(WireError::new(PANICKED, kept).closing(CloseCode::ERROR)))? {
             Inbound::Message { message, ack } => {
                 Received::Message { message, ticket: Ticket { connection: self.connection, ack } }
             }
@@ -281,11 +292,11 @@ impl Link {
         if !self.is_current(ticket) {
             return;
         }
-        let reply = match outcome {
+        let reply = guard(|| match outcome {
             Ok(()) => format.render_ack(id),
             Err(reason) => format.render_nack(id, reason),
-        };
-        self.replies.extend(reply);
+        });
+        self.replies.extend(reply.flatten());
     }
 
     /// The ack of message `seq` has ended, one way or the other: the message, if it was pending.

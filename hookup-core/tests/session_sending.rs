@@ -49,7 +49,7 @@ async fn a_message_that_an_outbox_has_no_room_for_comes_back() {
 async fn a_message_that_is_too_big_comes_back() {
     let mut session = Session::start(limits(), MemoryOutbox::default(), done);
     let big = "x".repeat(101);
-    let too_big = format!("{big}: the message takes 101 bytes, and max_message_bytes is 100");
+    let too_big = format!("{big}: the message takes 101 bytes; max_message_bytes, or the bound of the outbox, is 100");
     assert_eq!(session.send(Text(big.clone())).await, too_big);
     session.peer.do_send(Text(big.clone()));
     assert_eq!(session.event().await, format!("not sent, {too_big}"));
@@ -63,7 +63,7 @@ async fn a_message_whose_frame_is_too_big_comes_back_when_its_format_is_known() 
     session.peer.do_send(Text(nearly.clone()));
     session.peer.do_send(Text("a"));
     let frame = nearly.len() + r#"{"type":"text","content":""}"#.len();
-    let too_big = format!("not sent, {nearly}: the message takes {frame} bytes, and max_message_bytes is 100");
+    let too_big = format!("not sent, {nearly}: the message takes {frame} bytes; max_message_bytes, or the bound of the outbox, is 100");
     assert_eq!(session.event().await, too_big);
     assert_eq!(session.written_until_quiet().await, [r#"{"type":"text","content":"a"}"#]);
 }

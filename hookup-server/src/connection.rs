@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
-    transport::{Command, Notice, ReadGate},
+    transport::{Command, Credit, Notice, ReadGate},
     ws::{Batch, Decoder, End, Outgoing, Role},
 };
 
@@ -98,7 +98,9 @@ impl StreamHandler<Arrival> for Connection {
         if let Some(payload) = batch.ping {
             self.write(Outgoing::Pong(payload), ctx);
         }
-        if !batch.frames.is_empty() {
+        if self.closing.is_some() {
+            // What comes after our close is of no interest, but for the answer to it.
+        } else if !batch.frames.is_empty() {
             self.session.do_send(Notice::Frames(batch.frames));
         } else if batch.alive {
             self.session.do_send(Notice::Alive);
@@ -151,6 +153,8 @@ impl Handler<Command> for Connection {
             Command::Close(reason) => {
                 self.write(Outgoing::Close(reason.clone()), ctx);
                 self.closing = Some(reason);
+                // The answer may be behind more than the gate lets through; the session takes none of it any more.
+                self.gate.borrow_mut().open_for_good();
                 ctx.run_later(CLOSE_TIMEOUT, |_, ctx| ctx.stop());
             }
             Command::Abort => ctx.stop(),
@@ -171,7 +175,12 @@ struct Gate {
 }
 
 impl Gate {
-    fn handled(&mut self, credit: hookup_core::transport::Credit) {
+    fn open_for_good(&mut self) {
+        self.gate = ReadGate::new(Credit { frames: usize::MAX, bytes: usize::MAX });
+        self.handled(Credit::default());
+    }
+
+    fn handled(&mut self, credit: Credit) {
         self.gate.handled(credit);
         if self.gate.is_open()
             && let Some(waker) = self.waker.take()

@@ -9,7 +9,7 @@ use std::{
 
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler};
 use hookup_core::{
-    Cause, ClosePeer, CloseReason, Error, Event, MemoryOutbox, Outbound, Peer, WireFormat,
+    Cause, CloseCode, ClosePeer, CloseReason, Error, Event, MemoryOutbox, Outbound, Peer, WireFormat,
     ack::AckOutcomes,
     driver::{Alarm, Drive, Driver, now},
     heartbeat::{Beat, Heartbeat},
@@ -145,6 +145,10 @@ impl Actor for Session {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        // Still there after a panic alone, such as a wire format's.
+        if let Some(connection) = self.connection.take() {
+            connection.do_send(Command::Close(CloseCode::ERROR.into()));
+        }
         self.server.do_send(Left(self.core.peer().id()));
     }
 }

@@ -278,9 +278,9 @@ impl SessionCore {
         self.outgoing.usage().messages
     }
 
-    /// Whether all that was accepted has been handed to the transport.
+    /// Whether all that was accepted has been written.
     pub fn is_flushed(&self) -> bool {
-        self.outgoing.is_handed_over() && self.link.is_flushed()
+        self.outgoing.is_handed_over() && self.link.is_flushed() && self.handed.is_empty()
     }
 
     /// Whether nothing is left to be sent, written, acked or handled.
@@ -323,7 +323,9 @@ impl SessionCore {
     }
 
     fn accept(&mut self, outbound: Outbound, waiter: Waiter) {
-        let (len, limit) = (outbound.message().len(), self.limits.max_message_bytes);
+        // What is longer than the whole outbox would never fit.
+        let outbox = usize::try_from(self.limits.outbox.bytes).unwrap_or(usize::MAX);
+        let (len, limit) = (outbound.message().len(), self.limits.max_message_bytes.min(outbox));
         let refusal = if !self.accepts {
             Some(SendFailure::Closed)
         } else if len > limit {

@@ -41,11 +41,14 @@ impl Default for Limits {
     }
 }
 
+/// The highest `max_message_bytes`.
+const GIB: usize = 1 << 30;
+
 impl Limits {
-    /// Checks that nothing is zero.
+    /// Checks that nothing is zero, and no message longer than 1 GiB.
     ///
     /// # Errors
-    /// [`ConfigError`] of the setting that is.
+    /// [`ConfigError`] of the first setting that cannot work.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let settings = [
             ("outbox_bounds", self.outbox.messages == 0 || self.outbox.bytes == 0),
@@ -55,6 +58,9 @@ impl Limits {
         ];
         match settings.iter().find(|(_, is_zero)| *is_zero) {
             Some((setting, _)) => Err(ConfigError::new(setting, "must be above zero, in messages and in bytes")),
+            None if self.max_message_bytes > GIB => {
+                Err(ConfigError::new("max_message_bytes", "must not be above 1 GiB: a message is in memory as a whole"))
+            }
             None => Ok(()),
         }
     }
