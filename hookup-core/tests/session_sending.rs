@@ -63,7 +63,9 @@ async fn a_message_whose_frame_is_too_big_comes_back_when_its_format_is_known() 
     session.peer.do_send(Text(nearly.clone()));
     session.peer.do_send(Text("a"));
     let frame = nearly.len() + r#"{"type":"text","content":""}"#.len();
-    let too_big = format!("not sent, {nearly}: the message takes {frame} bytes; max_message_bytes, or the bound of the outbox, is 100");
+    let too_big = format!(
+        "not sent, {nearly}: the message takes {frame} bytes; max_message_bytes, or the bound of the outbox, is 100"
+    );
     assert_eq!(session.event().await, too_big);
     assert_eq!(session.written_until_quiet().await, [r#"{"type":"text","content":"a"}"#]);
 }

@@ -24,8 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 use self::attempt::Attempt;
 use crate::{Closed, builder::Settings};
 
-/// The client's actor: its address takes [`Text`](crate::Text), [`Json`](crate::Json),
-/// [`Binary`](crate::Binary) and [`Outbound`](crate::Outbound) messages to be sent, and
+/// The client's actor: its address takes [`Text`](struct@crate::Text), [`Json`](struct@crate::Json),
+/// [`Binary`](struct@crate::Binary) and [`Outbound`](crate::Outbound) messages to be sent, and
 /// [`Close`](crate::Close), [`Disconnect`](crate::Disconnect) and [`Reconnect`](crate::Reconnect). [`HookupClient::builder`] begins one.
 ///
 /// `send` resolves with [`SendResult`](crate::SendResult): accepted, or, with `needs_ack`, acked, or why not, with the
