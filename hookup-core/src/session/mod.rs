@@ -1,7 +1,7 @@
 //! What a server session and a client have in common: an outbox, a link, a handler, and pending acks.
 //!
-//! [`SessionCore`] is driven by an actor: messages change it, [`SessionCore::poll`] acts on what changed, once per
-//! wake-up, and [`SessionCore::poll_transmit`] gives the frames to write as one batch. It knows no socket.
+//! [`SessionCore`] is driven by an actor: messages change it, and [`SessionCore::poll`] acts on what changed, once per
+//! wake-up, and gives the frames to write as one batch. It knows no socket.
 
 mod core;
 mod inbox;
