@@ -262,6 +262,24 @@ async fn disconnect_ends_the_wait_for_the_next_attempt() {
 }
 
 #[actix::test]
+async fn a_disconnect_during_a_wait_is_told_at_once() {
+    let (addr, mut events) = recorded(client(Proxy::shut(([127, 0, 0, 1], 9).into()).url()).backoff(patient()));
+    reconnecting(&mut events).await;
+    addr.do_send(Disconnect);
+    assert_eq!(events.disconnected().await, Cause::WeClosed(CloseCode::NORMAL.into()));
+}
+
+#[actix::test]
+async fn a_silent_server_is_told_of_before_the_wait() {
+    let server = RawServer::start().await;
+    let builder = client(server.url()).backoff(patient()).heartbeat(Duration::from_millis(1));
+    let (_addr, mut events) = recorded(builder);
+    let _silent = server.request().await.upgrade(Some("jsonProtocol")).await;
+    assert_eq!(events.disconnected().await, Cause::Silent);
+    assert_eq!(reconnecting(&mut events).await.wait, HOUR);
+}
+
+#[actix::test]
 async fn reconnect_replaces_a_connection() {
     let (server, mut received) = recording();
     let (addr, mut events) = recorded(server.client().backoff(patient()));

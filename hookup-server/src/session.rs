@@ -172,7 +172,7 @@ impl Drive for Session {
                 }
             }
             self.alarm.set(self.deadline());
-            if !self.alarm.rang(cx) {
+            if !self.alarm.rang(cx) && !self.core.has_changed() {
                 break;
             }
         }

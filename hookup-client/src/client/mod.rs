@@ -302,7 +302,7 @@ impl Drive for HookupClient {
                 }
             }
             self.alarm.set(self.deadline());
-            if !self.alarm.rang(cx) {
+            if !self.alarm.rang(cx) && !self.core.has_changed() {
                 break;
             }
         }

@@ -54,6 +54,8 @@ pub struct SessionCore {
     acked: bool,
     accepts: bool,
     ended: bool,
+    /// Something changed that the next poll acts on.
+    changed: bool,
 }
 
 /// A frame that the transport has.
@@ -88,6 +90,7 @@ impl SessionCore {
             acked: false,
             accepts: true,
             ended: false,
+            changed: false,
         }
     }
 
@@ -126,6 +129,7 @@ impl SessionCore {
     /// Tells the handler something that is not about a message.
     pub fn tell(&mut self, event: Event) {
         self.inbox.push(event, Origin::State);
+        self.changed = true;
     }
 
     /// Frames came in together.
@@ -193,6 +197,12 @@ impl SessionCore {
     pub fn poll(&mut self, now: Instant, cx: &mut task::Context<'_>, mut transmit: impl FnMut(Vec<Frame>, Credit)) {
         while self.work(cx) || self.transmit(now, &mut transmit) {}
         self.acks.flush();
+        self.changed = false;
+    }
+
+    /// Whether something changed since the last poll that nothing else wakes the actor for.
+    pub fn has_changed(&self) -> bool {
+        self.changed
     }
 
     /// Takes messages in, runs the outbox and the handler; whether any of that came to something.
@@ -305,6 +315,7 @@ impl SessionCore {
         self.link.disconnected();
         while self.work(cx) {}
         self.acks.flush();
+        self.changed = false;
         if !self.outgoing.is_idle() || self.link.has_answered() {
             return Poll::Pending; // The supervisor's answer wakes the actor.
         }
