@@ -64,7 +64,7 @@ impl Actor for Connection {
         if let Some(incoming) = self.incoming.take() {
             ctx.add_stream(incoming);
         }
-        self.session.do_send(Opened(ctx.address()));
+        self.session.do_send(Opened(ctx.address().recipient()));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler};
+use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Recipient};
 use hookup_core::{
     Cause, CloseCode, ClosePeer, CloseReason, Error, Event, MemoryOutbox, Outbound, Peer, WireFormat,
     ack::AckOutcomes,
@@ -19,7 +19,6 @@ use hookup_core::{
 
 use crate::{
     builder::Settings,
-    connection::Connection,
     registry::{HookupServer, Joined, Left},
 };
 
@@ -30,7 +29,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Session {
     core: SessionCore,
     server: Addr<HookupServer>,
-    connection: Option<Addr<Connection>>,
+    connection: Option<Recipient<Command>>,
     heartbeat_setting: Option<(Duration, u32)>,
     heartbeat: Option<Heartbeat>,
     alarm: Alarm,
@@ -51,7 +50,7 @@ enum Phase {
 /// The session's connection is open.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct Opened(pub(crate) Addr<Connection>);
+pub(crate) struct Opened(pub(crate) Recipient<Command>);
 
 impl Session {
     pub(crate) fn start(
