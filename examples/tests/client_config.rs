@@ -96,7 +96,9 @@ async fn a_bound_of_zero_is_refused() {
     refused(client().inbox(0, 1), "inbox", "above zero");
     refused(client().inbox(1, 0), "inbox", "above zero");
     refused(client().max_message_bytes(0), "max_message_bytes", "above zero");
-    refused(client().dead_after(0), "dead_after", "above zero");
+    refused(client().max_message_bytes((1 << 30) + 1), "max_message_bytes", "1 GiB");
+    refused(client().dead_after(0), "dead_after", "at least 2");
+    refused(client().dead_after(1), "dead_after", "at least 2");
 }
 
 #[actix::test]
@@ -107,6 +109,7 @@ async fn an_outbox_that_cannot_be_used_is_refused_and_left_alone() {
     refused(client().outbox(directory.path()), "outbox", "has other files in it");
     refused(client().outbox(&letter), "outbox", "letter.txt");
     refused(client().outbox(letter.join("below")), "outbox", "letter.txt");
+    refused(client().outbox(""), "outbox", "empty");
     refused(client().outbox("nul\0nul"), "outbox", "failed");
     assert_eq!(std::fs::read(&letter).expect("reads"), b"dear");
     assert_eq!(std::fs::read_dir(directory.path()).expect("reads").count(), 1, "nothing was added");
@@ -187,7 +190,7 @@ async fn settings_without_bounds_work() {
     let (handler, mut events) = support::recorder();
     let server = support::Server::with(move || handler.clone());
     let builder = server.client().outbox_bounds(usize::MAX, u64::MAX).window(usize::MAX, u64::MAX);
-    let builder = builder.inbox(usize::MAX, usize::MAX).max_message_bytes(usize::MAX).dead_after(u32::MAX);
+    let builder = builder.inbox(usize::MAX, usize::MAX).max_message_bytes(1 << 30).dead_after(u32::MAX);
     let (on_client, mut client_events) = support::recorder();
     let addr = builder.start(on_client).expect("starts");
     client_events.connected().await;

@@ -110,7 +110,7 @@ async fn what_can_work_starts() {
         .wire_format(Named("mqtt"))
         .subprotocols(["simpleJson", "mqtt"])
         .default_subprotocol("mqtt")
-        .heartbeat(Duration::from_nanos(1))
+        .heartbeat(Duration::from_millis(1))
         .dead_after(u32::MAX)
         .outbox_bounds(usize::MAX, u64::MAX)
         .window(1, 1)

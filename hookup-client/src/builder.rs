@@ -95,7 +95,7 @@ impl ClientBuilder {
     }
 
     /// How much may wait for the handler, in messages and bytes; then the socket is read no further.
-    /// Default: 256 and 1 MiB.
+    /// Default: 512 and 4 MiB.
     pub fn inbox(mut self, messages: usize, bytes: usize) -> Self {
         self.settings.limits.inbox = Credit { frames: messages, bytes };
         self
@@ -189,7 +189,7 @@ impl ClientBuilder {
         self
     }
 
-    /// After how many heartbeat intervals of silence the server is dead. Default: 2.
+    /// After how many heartbeat intervals of silence the server is dead; at least 2. Default: 2.
     pub fn dead_after(mut self, intervals: u32) -> Self {
         self.settings.dead_after = intervals;
         self

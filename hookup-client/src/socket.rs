@@ -5,13 +5,12 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     task::{self, Poll},
-    time::Duration,
 };
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
-    transport::{Command, Notice, ReadGate},
+    transport::{CLOSE_TIMEOUT, Command, Notice, ReadGate},
     ws::{Batch, Decoder, Encoder, End, Outgoing, Role},
 };
 use tokio::{
@@ -21,11 +20,11 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-/// How long the server has to answer a close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How much is read at once.
 const READ_BYTES: usize = 16 * 1024;
+
+/// A pong waits while more than this is to be written: a server that pings and does not read gets no queue of them.
+const PONG_BEHIND: usize = 128 * 1024;
 
 /// An open socket.
 pub(crate) struct Socket<Io, Tell> {
@@ -37,6 +36,8 @@ pub(crate) struct Socket<Io, Tell> {
     commands: UnboundedReceiver<Command>,
     tell: Tell,
     out: Output,
+    /// The payload of a ping that was not answered yet.
+    pong: Option<Bytes>,
     /// What we sent a close frame with.
     closing: Option<CloseReason>,
     /// How the connection ends, once everything is written.
@@ -84,6 +85,7 @@ where
             commands,
             tell,
             out: Output::default(),
+            pong: None,
             closing: None,
             ending: None,
             patience: None,
@@ -116,6 +118,9 @@ where
             if let Poll::Ready(Err(cause)) = self.poll_write(cx) {
                 return Poll::Ready(cause);
             }
+            if self.out.is_flushed && self.pong.is_some() {
+                continue;
+            }
             if self.out.is_flushed
                 && let Some(cause) = self.ending.take()
             {
@@ -137,11 +142,15 @@ where
             Command::Transmit { frames, credit } => {
                 self.gate.handled(credit);
                 for frame in frames {
-                    self.put(Outgoing::Frame(frame));
-                    self.out.ends.push_back(self.out.encoded);
+                    // One behind a close frame is never written, and must not count as if it was.
+                    if self.put(Outgoing::Frame(frame)) {
+                        self.out.ends.push_back(self.out.encoded);
+                    }
                 }
             }
-            Command::Ping => self.put(Outgoing::Ping),
+            Command::Ping => {
+                self.put(Outgoing::Ping);
+            }
             // The connection is ending already, for a reason of its own.
             Command::Close(_) if self.ending.is_some() => {}
             Command::Close(reason) => {
@@ -153,14 +162,17 @@ where
         }
     }
 
-    fn put(&mut self, outgoing: Outgoing) {
+    /// Puts this behind what is to be written; false when it is not to be written any more.
+    fn put(&mut self, outgoing: Outgoing) -> bool {
         // Nothing may follow a close frame (RFC 6455, section 5.5.1).
-        if self.closing.is_none() && self.ending.is_none() {
+        let is_open = self.closing.is_none() && self.ending.is_none();
+        if is_open {
             let before = self.out.bytes.len();
             self.encoder.encode(outgoing, &mut self.out.bytes);
             self.out.encoded += (self.out.bytes.len() - before) as u64;
             self.out.is_flushed = false;
         }
+        is_open
     }
 
     /// Reads once, and hands on what came.
@@ -175,12 +187,17 @@ where
             match poll_read_buf(Pin::new(&mut self.io), cx, self.decoder.buffer()) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Cause::EndOfStream)),
-                Poll::Ready(Ok(_)) => batch.take(&mut self.decoder, &mut self.gate),
+                Poll::Ready(Ok(_)) => {
+                    batch.take(&mut self.decoder, &mut self.gate);
+                    // A part of a long message is a sign of life, too.
+                    batch.alive |= batch.is_empty();
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Cause::Failed(error.to_string()))),
             }
         }
         if let Some(payload) = batch.ping.take() {
-            self.put(Outgoing::Pong(payload));
+            // To be answered when the server reads again; the last one is enough.
+            self.pong = Some(payload);
         }
         if !batch.frames.is_empty() {
             (self.tell)(Notice::Frames(batch.frames));
@@ -207,17 +224,34 @@ where
     /// Writes and flushes what it can, and tells which frames have left.
     fn poll_write(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Cause>> {
         let failed = |error: std::io::Error| Poll::Ready(Err(Cause::Failed(error.to_string())));
+        if self.out.bytes.len() < PONG_BEHIND
+            && let Some(payload) = self.pong.take()
+        {
+            self.put(Outgoing::Pong(payload));
+        }
         let out = &mut self.out;
+        let mut broken = None;
         while !out.bytes.is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, &out.bytes) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Cause::EndOfStream)),
+                Poll::Ready(Ok(0)) => {
+                    broken = Some(Cause::EndOfStream);
+                    break;
+                }
                 Poll::Ready(Ok(n)) => {
                     out.bytes.advance(n);
                     out.written += n as u64;
                 }
-                Poll::Ready(Err(error)) => return failed(error),
+                Poll::Ready(Err(error)) => {
+                    broken = Some(Cause::Failed(error.to_string()));
+                    break;
+                }
                 Poll::Pending => break,
             }
+        }
+        if let Some(cause) = broken {
+            // What was taken before it broke was written.
+            self.tell_written();
+            return Poll::Ready(Err(cause));
         }
         if !out.is_flushed {
             match Pin::new(&mut self.io).poll_flush(cx) {
@@ -226,12 +260,98 @@ where
                 Poll::Pending => return Poll::Pending,
             }
             out.is_flushed = out.bytes.is_empty();
-            let left = out.ends.partition_point(|&end| end <= out.written);
-            if left > 0 {
-                out.ends.drain(..left);
-                (self.tell)(Notice::Written(left));
-            }
+            self.tell_written();
         }
-        if out.is_flushed { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.out.is_flushed { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn tell_written(&mut self) {
+        let left = self.out.ends.partition_point(|&end| end <= self.out.written);
+        if left > 0 {
+            self.out.ends.drain(..left);
+            (self.tell)(Notice::Written(left));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
+    use futures_util::FutureExt as _;
+    use hookup_core::{transport::Credit, ws::Frame};
+    use tokio::{io::AsyncReadExt as _, sync::mpsc};
+
+    use super::*;
+
+    fn transmit(frames: usize) -> Command {
+        let frames = (0..frames).map(|_| Frame::Text("x".repeat(50).into())).collect();
+        Command::Transmit { frames, credit: Credit::default() }
+    }
+
+    #[actix::test]
+    async fn what_comes_behind_a_close_frame_does_not_count_as_written() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let written = Rc::new(RefCell::new(0));
+        let counted = written.clone();
+        let tell = move |notice| {
+            if let Notice::Written(n) = notice {
+                *counted.borrow_mut() += n;
+            }
+        };
+        let mut socket = Socket::new(ours, BytesMut::new(), Limits::default(), receiver, tell);
+        for command in [transmit(1), Command::Close(CloseCode::NORMAL.into()), transmit(3)] {
+            commands.send(command).expect("lives");
+        }
+        let mut poll = |socket: &mut Socket<_, _>| poll_fn(|cx| socket.poll(cx)).now_or_never();
+        assert_eq!(poll(&mut socket), None);
+        let mut bytes = [0; 16];
+        for _ in 0..20 {
+            let _ = theirs.read(&mut bytes).now_or_never();
+            assert_eq!(poll(&mut socket), None);
+        }
+        assert_eq!(*written.borrow(), 1);
+    }
+
+    /// Takes this many bytes, and then breaks.
+    struct Breaks(usize);
+
+    impl AsyncRead for Breaks {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Breaks {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut task::Context<'_>, b: &[u8]) -> Poll<std::io::Result<usize>> {
+            let n = self.0.min(b.len());
+            self.0 -= n;
+            Poll::Ready(if n == 0 { Err(std::io::ErrorKind::ConnectionReset.into()) } else { Ok(n) })
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[actix::test]
+    async fn what_was_taken_before_the_socket_broke_counts_as_written() {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let mut written = 0;
+        let tell = |notice| {
+            if let Notice::Written(n) = notice {
+                written += n;
+            }
+        };
+        commands.send(transmit(5)).expect("lives");
+        Socket::new(Breaks(130), BytesMut::new(), Limits::default(), receiver, tell).run().await;
+        assert_eq!(written, 2);
     }
 }

@@ -155,5 +155,5 @@ impl ConfigError {
     }
 }
 
-/// A year: longer timeouts are typing errors, and adding them to a clock could overflow.
-pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// A year: longer times are typing errors, and adding them to a clock could overflow.
+pub const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);

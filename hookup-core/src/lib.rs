@@ -34,7 +34,7 @@ pub mod ws;
 
 pub use self::{
     backoff::Backoff,
-    error::{ConfigError, Error, Receipt, SendError, SendFailure, SendResult},
+    error::{ConfigError, Error, LONGEST, Receipt, SendError, SendFailure, SendResult},
     event::{Cause, Connected, Event, Reconnecting},
     handler::{EventHandler, Handling, IntoHandler, IntoOutcome, Refusal},
     message::{Binary, Json, JsonError, Message, Outbound, Text},

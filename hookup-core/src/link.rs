@@ -281,6 +281,16 @@ impl Link {
         Some(seq)
     }
 
+    /// The ticket of a frame that is to be counted against this connection, and never acked.
+    pub fn ticket(&self) -> Ticket {
+        Ticket { connection: self.connection, ack: None }
+    }
+
+    /// How many acks and refusals wait to be sent.
+    pub fn replies(&self) -> usize {
+        self.replies.len()
+    }
+
     /// Whether a message came over the present connection.
     pub fn is_current(&self, ticket: Ticket) -> bool {
         self.format.is_some() && ticket.connection == self.connection

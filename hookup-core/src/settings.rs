@@ -20,7 +20,7 @@ pub struct Settings {
     pub default_subprotocol: String,
     /// How long a peer may be silent before it is pinged; `None` never pings. Default: 25 s.
     pub heartbeat: Option<Duration>,
-    /// After how many such intervals of silence a peer is dead. Default: 2.
+    /// After how many such intervals of silence a peer is dead; at least 2. Default: 2.
     pub dead_after: u32,
     /// The bounds of a session.
     pub limits: Limits,
@@ -65,9 +65,15 @@ impl Settings {
         }
         if let Some(interval) = self.heartbeat {
             ConfigError::check_duration("heartbeat", interval)?;
+            if interval < Duration::from_millis(1) {
+                return Err(ConfigError::new("heartbeat", "must be at least a millisecond"));
+            }
         }
-        if self.dead_after == 0 {
-            return Err(ConfigError::new("dead_after", "must be above zero"));
+        if self.dead_after < 2 {
+            return Err(ConfigError::new(
+                "dead_after",
+                "must be at least 2: a peer is pinged after the first interval",
+            ));
         }
         self.limits.validate()?;
         let heartbeat = self.heartbeat.map(|interval| (interval, self.dead_after));

@@ -3,10 +3,18 @@
 //! On the server that is the `Connection` actor, on the client the socket task. Both speak this, so that a session
 //! knows nothing of either, and one wake-up's frames travel as one batch.
 
+use std::time::Duration;
+
 use crate::{
     event::Cause,
     ws::{CloseReason, Frame},
 };
+
+/// How long a transport waits for a peer's answer to a close frame.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a session that is to close waits for what was sent before to be written.
+pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// From the session to its transport.
 #[derive(Debug, actix::Message)]

@@ -53,7 +53,7 @@ impl ServerBuilder {
         self
     }
 
-    /// After how many heartbeat intervals of silence a peer is dead. Default: 2.
+    /// After how many heartbeat intervals of silence a peer is dead; at least 2. Default: 2.
     pub fn dead_after(mut self, intervals: u32) -> Self {
         self.settings.dead_after = intervals;
         self
@@ -91,7 +91,7 @@ impl ServerBuilder {
     }
 
     /// How much of one peer may wait for the handler, in messages and bytes; then its socket is read no further.
-    /// Default: 256 and 1 MiB.
+    /// Default: 512 and 4 MiB.
     pub fn inbox(mut self, messages: usize, bytes: usize) -> Self {
         self.settings.limits.inbox = Credit { frames: messages, bytes };
         self

@@ -9,7 +9,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{self, Poll, Waker},
-    time::Duration,
 };
 
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Handler, StreamHandler};
@@ -19,14 +18,11 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
-    transport::{Command, Credit, Notice, ReadGate},
+    transport::{CLOSE_TIMEOUT, Command, Credit, Notice, ReadGate},
     ws::{Batch, Decoder, End, Outgoing, Role},
 };
 
 use crate::session::{Opened, Session};
-
-/// How long the peer has to answer a close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Checks that a request is a WebSocket handshake, and begins the response.
 pub(crate) fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, HandshakeError> {
@@ -116,7 +112,9 @@ impl StreamHandler<Arrival> for Connection {
             }
             Some(End::Violation(reason)) => {
                 self.session.do_send(Notice::Violated(reason.clone()));
-                self.write(Outgoing::Close(reason.clone()), ctx);
+                if self.closing.is_none() {
+                    self.write(Outgoing::Close(reason.clone()), ctx);
+                }
                 self.end(Cause::WeClosed(reason));
             }
         }
@@ -209,7 +207,7 @@ impl Stream for Incoming {
             return Poll::Ready(None);
         }
         let mut gate = this.gate.borrow_mut();
-        let mut batch = Batch::default();
+        let (mut batch, mut arrived) = (Batch::default(), false);
         while this.broken.is_none() {
             batch.take(&mut this.decoder, &mut gate.gate);
             this.is_over = batch.end.is_some();
@@ -221,13 +219,18 @@ impl Stream for Incoming {
                 break;
             }
             match Pin::new(&mut this.payload).poll_next(cx) {
-                Poll::Ready(Some(Ok(bytes))) => this.decoder.buffer().extend_from_slice(&bytes),
+                Poll::Ready(Some(Ok(bytes))) => {
+                    this.decoder.buffer().extend_from_slice(&bytes);
+                    arrived = true;
+                }
                 // What an HTTP body would lack, a WebSocket's stream does not: it has no length.
                 Poll::Ready(Some(Err(PayloadError::Incomplete(_))) | None) => this.broken = Some(Cause::EndOfStream),
                 Poll::Ready(Some(Err(error))) => this.broken = Some(Cause::Failed(error.to_string())),
                 Poll::Pending => break,
             }
         }
+        // A part of a long message is a sign of life, too.
+        batch.alive |= arrived && batch.is_empty();
         if !batch.is_empty() {
             return Poll::Ready(Some(Arrival::Batch(batch)));
         }

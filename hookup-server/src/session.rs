@@ -14,16 +14,13 @@ use hookup_core::{
     driver::{Alarm, Drive, Driver, now},
     heartbeat::{Beat, Heartbeat},
     session::{SessionCore, Submission},
-    transport::{Command, Notice},
+    transport::{Command, FLUSH_TIMEOUT, Notice},
 };
 
 use crate::{
     builder::Settings,
     registry::{HookupServer, Joined, Left},
 };
-
-/// How long a close waits for what was sent before it to be written.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The actor of one session.
 pub(crate) struct Session {
@@ -131,7 +128,7 @@ impl Session {
     fn deadline(&self) -> Option<Instant> {
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::deadline);
         let closing = self.closing.as_ref().map(|&(_, deadline)| deadline);
-        heartbeat.into_iter().chain(closing.filter(|_| matches!(self.phase, Phase::Open))).min()
+        heartbeat.into_iter().chain(closing.filter(|_| self.connection.is_some())).min()
     }
 }
 
@@ -164,11 +161,10 @@ impl Drive for Session {
                     self.phase = Phase::Telling;
                 }
             }
-            if let Phase::Telling = self.phase {
-                self.core.poll(now(), cx, |_, _| {});
-                if self.core.is_told() {
-                    ctx.stop();
-                }
+            if let Phase::Telling = self.phase
+                && self.core.poll_told(now(), cx).is_ready()
+            {
+                ctx.stop();
             }
             self.alarm.set(self.deadline());
             if !self.alarm.rang(cx) && !self.core.has_changed() {
@@ -203,7 +199,11 @@ impl Handler<Notice> for Session {
             }
             Notice::Alive => {}
             Notice::Written(frames) => self.core.written(frames),
-            Notice::Violated(reason) => self.core.tell(Event::Error(Error::Protocol(reason))),
+            // `Disconnected` is the last event; what the peer does after our close is of no interest.
+            Notice::Violated(reason) if matches!(self.phase, Phase::Open) => {
+                self.core.tell(Event::Error(Error::Protocol(reason)));
+            }
+            Notice::Violated(_) => {}
             Notice::Ended(cause) => self.end(cause),
         }
     }

@@ -1,14 +1,14 @@
 //! What the client is sent: messages of the user's, and news of its socket, its acks and its handler.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::{Handler, ResponseFuture};
 use hookup_core::{
-    Binary, Cause, CloseCode, ClosePeer, CloseReason, Error, Event, Json, Outbound, Text,
+    Binary, Cause, CloseCode, ClosePeer, CloseReason, Error, Event, Json, LONGEST, Outbound, Text,
     ack::AckOutcomes,
     driver::now,
     session::Submission,
-    transport::{Command, Notice},
+    transport::{Command, FLUSH_TIMEOUT, Notice},
 };
 use tokio::sync::oneshot;
 
@@ -17,9 +17,6 @@ use super::{
     attempt::{Heard, News},
 };
 use crate::{Close, Closed, Disconnect, Reconnect};
-
-/// How long a close that the handler asked for waits for what was sent before it to be written.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Handler<Heard> for HookupClient {
     type Result = ();
@@ -37,8 +34,9 @@ impl Handler<Heard> for HookupClient {
             News::Opened { subprotocol, commands } => self.opened(subprotocol, commands),
             News::Failed(words) => self.lost(Cause::Failed(words)),
             News::Notice(Notice::Frames(frames)) => {
-                if let (Err(reason), State::Connected(connected)) = (self.core.receive(frames), &mut self.state) {
-                    connected.is_closing = true;
+                if let (Err(reason), State::Connected(connected)) = (self.core.receive(frames), &mut self.state)
+                    && !std::mem::replace(&mut connected.is_closing, true)
+                {
                     connected.command(Command::Close(reason));
                 }
             }
@@ -110,12 +108,21 @@ impl Handler<Close> for HookupClient {
     type Result = ResponseFuture<Closed>;
 
     fn handle(&mut self, Close { within }: Close, _: &mut Self::Context) -> Self::Result {
-        let until = now() + within.min(Duration::from_secs(366 * 24 * 3600));
+        let until = now() + within.min(LONGEST);
         let until = match &self.closing {
             Some(Closing { until: earlier, then: Then::End, .. }) => until.min(*earlier),
             _ => until,
         };
         self.core.stop_accepting();
+        if let (State::Connected(connected), Some(Closing { then, .. })) = (&mut self.state, &self.closing)
+            && connected.is_closing
+        {
+            match then {
+                Then::Reconnect => connected.is_reconnecting = true,
+                Then::Stay => connected.is_reconnecting = false,
+                Then::End => {}
+            }
+        }
         self.closing = Some(Closing { reason: CloseCode::NORMAL.into(), until, then: Then::End });
         let (closer, closed) = oneshot::channel();
         self.closers.push(closer);

@@ -3,16 +3,11 @@
 mod attempt;
 mod mailbox;
 
-use std::{
-    fmt,
-    rc::Rc,
-    task,
-    time::{Duration, Instant},
-};
+use std::{fmt, rc::Rc, task, time::Instant};
 
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context};
 use hookup_core::{
-    Cause, CloseCode, CloseReason, Error, Event, EventHandler, Outbox, Peer, Reconnecting,
+    Cause, CloseCode, CloseReason, Error, Event, EventHandler, LONGEST, Outbox, Peer, Reconnecting,
     backoff::Schedule,
     driver::{Alarm, Drive, Driver, now},
     heartbeat::{Beat, Heartbeat},
@@ -62,6 +57,8 @@ struct Connected {
     stable_at: Option<Instant>,
     /// A close frame was sent.
     is_closing: bool,
+    /// It was sent to connect anew, or that was asked for since.
+    is_reconnecting: bool,
     _attempt: Attempt,
 }
 
@@ -138,6 +135,7 @@ impl HookupClient {
             heartbeat: self.settings.common.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
             stable_at: Some(now + self.settings.backoff.stability()),
             is_closing: false,
+            is_reconnecting: false,
             _attempt,
         });
         self.core.connected(format);
@@ -147,12 +145,18 @@ impl HookupClient {
     fn lost(&mut self, cause: Cause) {
         self.attempt += 1;
         let was_connected = matches!(self.state, State::Connected(_));
+        let is_reconnecting = matches!(&self.state, State::Connected(connected) if connected.is_reconnecting);
         let was_offline = matches!(self.state, State::Offline);
         self.state = State::Offline;
         self.core.disconnected();
         let closed =
             matches!(&cause, Cause::WeClosed(reason) | Cause::PeerClosed(reason) if reason.code == CloseCode::NORMAL);
         match &self.closing {
+            // What the close is to send goes over the connection that was asked for before it.
+            Some(Closing { then: Then::End, .. }) if is_reconnecting => {
+                self.state = State::Waiting(now());
+                return self.core.tell(Event::Disconnected(cause));
+            }
             Some(Closing { then: Then::End, .. }) if closed => return self.end(cause),
             Some(Closing { then: Then::Stay, .. }) => {
                 self.closing = None;
@@ -176,7 +180,7 @@ impl HookupClient {
             self.core.set_offline(true);
         } else if let Some((attempt, wait)) = self.schedule.next_attempt() {
             // A wait that the jitter made absurd would overflow the clock.
-            self.state = State::Waiting(now() + wait.min(Duration::from_secs(366 * 24 * 3600)));
+            self.state = State::Waiting(now() + wait.min(LONGEST));
             self.core.tell(Event::Reconnecting(Reconnecting::new(attempt, wait, cause)));
         } else {
             self.core.set_offline(true);
@@ -235,6 +239,7 @@ impl HookupClient {
         let (reason, then, is_late) = (reason.clone(), *then, *until <= now);
         match &mut self.state {
             State::Connected(connected) if is_sent || is_late => {
+                connected.is_reconnecting |= then == Then::Reconnect;
                 if !std::mem::replace(&mut connected.is_closing, true) {
                     connected.command(Command::Close(reason));
                 }
@@ -291,15 +296,14 @@ impl Drive for HookupClient {
                     self.phase = Phase::Telling { unsent };
                 }
             }
-            if let Phase::Telling { unsent } = self.phase {
-                self.core.poll(now(), cx, |_, _| {});
-                if self.core.is_told() {
-                    for closer in self.closers.drain(..) {
-                        // Whoever asked may have stopped waiting.
-                        let _ = closer.send(Closed { unsent });
-                    }
-                    ctx.stop();
+            if let Phase::Telling { unsent } = self.phase
+                && self.core.poll_told(now(), cx).is_ready()
+            {
+                for closer in self.closers.drain(..) {
+                    // Whoever asked may have stopped waiting.
+                    let _ = closer.send(Closed { unsent });
                 }
+                ctx.stop();
             }
             self.alarm.set(self.deadline());
             if !self.alarm.rang(cx) && !self.core.has_changed() {

@@ -48,6 +48,16 @@ impl Label {
         Ok(Some(Self::Made))
     }
 
+    /// Removes what sled refuses to read when it was killed while it made it: it writes `conf` in parts, and makes `db`
+    /// only then. Nothing was accepted before there was a `db`.
+    pub(super) fn clean(path: &Path) -> Result<(), OutboxError> {
+        let conf = path.join("conf");
+        if path.join("db").exists() || !conf.exists() {
+            return Ok(());
+        }
+        fs::remove_file(conf).map_err(|source| OutboxError::Io { path: path.display().to_string(), source })
+    }
+
     pub(super) fn write(self, path: &Path) -> Result<(), OutboxError> {
         let written = fs::create_dir_all(path).and_then(|()| fs::write(path.join(Self::FILE), self.words()));
         written.map_err(|source| OutboxError::Io { path: path.display().to_string(), source })

@@ -47,6 +47,9 @@ impl SledOutbox {
             Some(label) => label == Label::Made,
             None => Label::Making.write(&path).map(|()| false)?,
         };
+        if !is_made {
+            Label::clean(&path)?;
+        }
         let db = open_db(&path)?;
         let failed = |error| failure(&path, error);
         let is_marked = db.get(MARK.0).map_err(failed)?.as_deref() == Some(MARK.1);

@@ -26,7 +26,7 @@ use crate::{
     peer::Peer,
     transport::{Credit, ReadGate},
     wire::WireFormat,
-    ws::{CloseReason, Frame},
+    ws::{CloseCode, CloseReason, Frame},
 };
 
 /// How many bytes are handed to a transport before it has to say that it wrote some.
@@ -34,6 +34,9 @@ const TRANSMIT_BYTES: usize = 64 * 1024;
 
 /// What a frame costs beside its payload; without it, frames that are empty would cost nothing.
 const FRAME_BYTES: usize = 16;
+
+/// How many acks may wait for a peer that does not read them. To read no further instead could block both ends for ever.
+const MAX_REPLIES: usize = 64 * 1024;
 
 /// One end of a session.
 #[derive(Debug)]
@@ -137,6 +140,7 @@ impl SessionCore {
     /// # Errors
     /// The close reason that the connection is to end with, when a wire format asks for it.
     pub fn receive(&mut self, frames: Vec<Frame>) -> Result<(), CloseReason> {
+        self.check_replies()?;
         for frame in frames {
             let bytes = frame.len();
             self.gate.received(bytes);
@@ -150,13 +154,23 @@ impl SessionCore {
                 Ok(Received::Unknown) => tracing::debug!("an ack that is late, unknown or a duplicate"),
                 Err(error) => {
                     let close = error.close.map(|code| CloseReason::new(code, error.problem.clone().into_owned()));
-                    self.tell(Event::Error(Error::Unparsed(error)));
+                    // It takes its place in the inbox, so that a peer cannot fill the memory with such frames.
+                    let ticket = self.link.ticket();
+                    self.inbox.push(Event::Error(Error::Unparsed(error)), Origin::Frame { ticket, bytes });
                     close.map_or(Ok(()), Err)?;
+                    continue;
                 }
             }
             self.handled_frame(bytes);
         }
-        Ok(())
+        self.check_replies()
+    }
+
+    fn check_replies(&self) -> Result<(), CloseReason> {
+        match self.link.replies() > MAX_REPLIES {
+            true => Err(CloseReason::new(CloseCode::ERROR, "acks are asked for, and not read")),
+            false => Ok(()),
+        }
     }
 
     /// The supervisor has decided how acks ended.
@@ -302,9 +316,17 @@ impl SessionCore {
             && self.inbox.is_empty()
     }
 
-    /// Whether every event has been handled.
-    pub fn is_told(&self) -> bool {
-        self.inbox.is_empty()
+    /// After [`SessionCore::poll_end`]: tells the handler the rest, and what comes of what it still sends, and then its last
+    /// event. To be called once per wake-up, when the mailbox is empty.
+    pub fn poll_told(&mut self, now: Instant, cx: &mut task::Context<'_>) -> Poll<()> {
+        self.poll(now, cx, |_, _| {});
+        // What the handler has sent is in the mailbox, and is to be answered before anything ends.
+        let is_running = self.inbox.is_running();
+        if self.inbox.take_worked() && !is_running || self.inbox.release_last() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.inbox.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Ends the session for good, once its outbox has done what it was asked to. Every waiter is resolved; what was
@@ -322,7 +344,7 @@ impl SessionCore {
         let left = self.outgoing.give_up(&mut self.link, cx);
         left.into_iter().for_each(|failed| self.fail(failed));
         ready!(self.outgoing.poll_close(cx));
-        self.tell(last);
+        self.inbox.push_last(last);
         self.ended = true;
         Poll::Ready(())
     }
@@ -364,8 +386,8 @@ impl SessionCore {
             }
         }
         let Err(error) = result else { return };
-        if self.ended {
-            // The handler has had its last event; one that answers every failure with a message would never end.
+        if self.ended && !self.inbox.takes_more_failures() {
+            // The handler has had its last event, or answers every failure with a message, and would never end.
             tracing::warn!(%error, message = ?error.message, "not sent after the session's end");
         } else if wants_ack {
             self.inbox.push_failure(Event::AckFailed(error));

@@ -28,6 +28,11 @@ pub(super) struct Inbox {
     running: Option<(LocalBoxFuture<'static, Result<(), Refusal>>, Origin)>,
     failures: usize,
     dropped: u64,
+    /// The last event, handed out when there is nothing else, and how many failures may still come before it.
+    last: Option<Event>,
+    before_last: usize,
+    /// Whether the handler was called since this was last asked, and may have sent something.
+    has_worked: bool,
 }
 
 /// Where an event came from, and so what is to be done when it has been handled.
@@ -45,7 +50,16 @@ pub(super) enum Origin {
 
 impl Inbox {
     pub(super) fn new(handler: Box<dyn EventHandler>) -> Self {
-        Self { handler, queue: VecDeque::new(), running: None, failures: 0, dropped: 0 }
+        Self {
+            handler,
+            queue: VecDeque::new(),
+            running: None,
+            failures: 0,
+            dropped: 0,
+            last: None,
+            before_last: 0,
+            has_worked: false,
+        }
     }
 
     pub(super) fn push(&mut self, event: Event, origin: Origin) {
@@ -63,14 +77,46 @@ impl Inbox {
         }
     }
 
+    /// The event that is handed out when there is nothing else any more.
+    pub(super) fn push_last(&mut self, event: Event) {
+        self.last = Some(event);
+        self.before_last = MAX_FAILURES;
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether the handler may have sent something since this was last asked.
+    pub(super) fn take_worked(&mut self) -> bool {
+        std::mem::take(&mut self.has_worked)
+    }
+
+    /// Puts the last event behind nothing, if it is time; whether it did.
+    pub(super) fn release_last(&mut self) -> bool {
+        if !(self.queue.is_empty() && self.running.is_none() && self.dropped == 0) {
+            return false;
+        }
+        // A panic of it is logged, and not told: nothing follows the last event.
+        self.last.take().map(|last| self.push(last, Origin::Panic)).is_some()
+    }
+
+    /// Whether one more failure may come before the last event; it is counted.
+    pub(super) fn takes_more_failures(&mut self) -> bool {
+        let takes = self.last.is_some() && self.before_last > 0;
+        self.before_last -= usize::from(takes);
+        takes
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.running.is_none() && self.dropped == 0
+        self.last.is_none() && self.queue.is_empty() && self.running.is_none() && self.dropped == 0
     }
 
     /// Hands out events until one has been handled, and says which and how.
     pub(super) fn poll(&mut self, peer: &Peer, cx: &mut task::Context<'_>) -> Poll<(Origin, Result<(), Refusal>)> {
         loop {
             if let Some((future, origin)) = &mut self.running {
+                self.has_worked = true;
                 let origin = *origin;
                 let polled = match catch_unwind(AssertUnwindSafe(|| future.poll_unpin(cx))) {
                     Ok(Poll::Pending) => return Poll::Pending,
@@ -85,6 +131,7 @@ impl Inbox {
                 self.queue.push_front((Event::Error(Error::FailuresDropped { count }), Origin::State));
             }
             let Some((event, origin)) = self.queue.pop_front() else { return Poll::Pending };
+            self.has_worked = true;
             if origin == Origin::Failure {
                 self.failures -= 1;
             }

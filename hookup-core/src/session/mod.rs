@@ -23,7 +23,7 @@ pub struct Limits {
     pub outbox: Usage,
     /// What may be sent and not acked yet. Default: 256 messages, 1 MiB.
     pub window: Usage,
-    /// What may have come in and not be handled yet. Default: 256 messages, 1 MiB.
+    /// What may have come in and not be handled yet. Default: 512 messages, 4 MiB.
     pub inbox: Credit,
     /// The longest message, in or out, in bytes. Default: 1 MiB.
     pub max_message_bytes: usize,
@@ -35,7 +35,8 @@ impl Default for Limits {
         Self {
             outbox: Usage { messages: 100_000, bytes: 256 * MIB as u64 },
             window: Usage { messages: 256, bytes: MIB as u64 },
-            inbox: Credit { frames: 256, bytes: MIB },
+            // More than a peer's window: an ack must not wait behind what the handler that waits for it has yet to take.
+            inbox: Credit { frames: 512, bytes: 4 * MIB },
             max_message_bytes: MIB,
         }
     }
@@ -57,7 +58,7 @@ impl Limits {
             ("max_message_bytes", self.max_message_bytes == 0),
         ];
         match settings.iter().find(|(_, is_zero)| *is_zero) {
-            Some((setting, _)) => Err(ConfigError::new(setting, "must be above zero, in messages and in bytes")),
+            Some((setting, _)) => Err(ConfigError::new(setting, "must be above zero")),
             None if self.max_message_bytes > GIB => {
                 Err(ConfigError::new("max_message_bytes", "must not be above 1 GiB: a message is in memory as a whole"))
             }

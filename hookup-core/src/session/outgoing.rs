@@ -34,6 +34,8 @@ pub(super) struct Outgoing {
     /// The next `seq` that goes to the link.
     cursor: u64,
     loading: bool,
+    /// A load has failed; the next is tried when the outbox has kept something, or a new connection begins.
+    stuck: bool,
     waiters: Waiters,
     offline: bool,
 }
@@ -92,6 +94,7 @@ impl Outgoing {
             committed: stored.last_seq,
             cursor: 0,
             loading: false,
+            stuck: false,
             waiters: Waiters::default(),
             offline: false,
         }
@@ -108,12 +111,13 @@ impl Outgoing {
 
     /// Whether the link has been given everything.
     pub(super) fn is_handed_over(&self) -> bool {
-        self.keeper.is_idle() && self.cursor > self.committed
+        self.keeper.is_idle() && (self.stuck || self.cursor > self.committed)
     }
 
     /// A new connection begins with what is oldest: what was not written, or not acked, is still there.
     pub(super) fn rewind(&mut self) {
         self.cursor = 0;
+        self.stuck = false;
     }
 
     /// Takes a message, unless the outbox is at its bound.
@@ -140,7 +144,7 @@ impl Outgoing {
     /// Lets the outbox work, and gives the link what it has room for. Pending when there is nothing to do.
     pub(super) fn poll(&mut self, link: &mut Link, cx: &mut task::Context<'_>) -> Poll<Report> {
         let messages = link.room();
-        if !self.loading && messages > 0 && self.cursor <= self.committed {
+        if !self.stuck && !self.loading && messages > 0 && self.cursor <= self.committed {
             self.loading = true;
             self.keeper.load(Load { from: self.cursor, upto: self.committed, messages, bytes: self.load_bytes });
         }
@@ -174,6 +178,7 @@ impl Outgoing {
 
     fn appended(&mut self, entries: Vec<Entry>, link: &mut Link) {
         for entry in entries {
+            self.stuck = false;
             self.committed = entry.seq;
             if let Some(waiter) = self.waiters.accepted.remove(&entry.seq) {
                 // Whoever waited may have stopped to; the message is in the outbox all the same.
@@ -197,8 +202,8 @@ impl Outgoing {
         link: &mut Link,
     ) -> Result<(), OutboxError> {
         let entries = loaded.inspect_err(|_| {
-            // Not tried again before the next connection, so as not to spin on a broken disk.
-            self.cursor = u64::MAX;
+            // Not tried again at once, so as not to spin on a broken disk.
+            self.stuck = true;
         })?;
         self.cursor = entries.last().map_or(load.upto, |last| last.seq) + 1;
         for entry in entries {

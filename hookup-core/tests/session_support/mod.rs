@@ -208,7 +208,7 @@ impl Drive for Driven {
             }
             self.core.written(count);
         }
-        if self.ended && self.core.is_told() {
+        if self.ended && self.core.poll_told(now(), cx).is_ready() {
             ctx.stop();
         }
     }
