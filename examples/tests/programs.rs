@@ -82,13 +82,13 @@ fn the_existing_app_serves_http_beside_hookup() {
 
 #[test]
 fn the_quickstart_loses_nothing_while_its_server_is_killed() {
-    let (ok, output) = run(env!("CARGO_BIN_EXE_quickstart"), &["--messages", "1000", "--rate", "1000"], "");
+    let (ok, output) = run(env!("CARGO_BIN_EXE_quickstart"), &["--messages", "2000", "--rate", "500"], "");
     assert!(ok, "{output}");
     let count = |what: &str| {
         let row = output.lines().find(|line| line.trim_start().starts_with(what)).expect(what);
         row.trim_start()[what.len()..].split_whitespace().next().expect("a count").to_owned()
     };
-    assert_eq!((count("sent"), count("acked"), count("lost")), ("1000".into(), "1000".into(), "0".into()), "{output}");
+    assert_eq!((count("sent"), count("acked"), count("lost")), ("2000".into(), "2000".into(), "0".into()), "{output}");
     assert_eq!(count("server killed"), "2", "{output}");
     assert_ne!(count("buffered while offline"), "0", "{output}");
 }

@@ -40,9 +40,8 @@ impl Headers {
     pub(crate) fn push(&mut self, name: &str, value: &str) -> Result<(), String> {
         let bad = |what: &str| format!("{what} of header {name:?} has characters that a header cannot have");
         let header = HeaderName::try_from(name).map_err(|_| bad("the name"))?;
-        let reserved =
-            ["connection", "upgrade", "host", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol"];
-        if reserved.contains(&header.as_str()) {
+        let reserved = ["connection", "upgrade", "host", "content-length", "transfer-encoding", "te", "expect"];
+        if reserved.contains(&header.as_str()) || header.as_str().starts_with("sec-websocket-") {
             return Err(format!("header {name:?} belongs to the WebSocket handshake and cannot be set"));
         }
         self.0.push((header, HeaderValue::try_from(value).map_err(|_| bad("the value"))?));
@@ -54,6 +53,9 @@ impl Headers {
 pub(crate) fn parse_url(url: &str) -> Result<Uri, ConfigError> {
     let bad = |problem: String| ConfigError::new("url", problem);
     let uri = url.parse::<Uri>().map_err(|error| bad(format!("{url:?} is not a URL: {error}")))?;
+    if url.contains('#') {
+        return Err(bad(format!("{url:?} has a fragment, which a WebSocket's URL cannot have (RFC 6455, section 3)")));
+    }
     match uri.scheme_str() {
         Some("ws" | "wss") => {}
         Some(scheme) => return Err(bad(format!("the scheme of {url:?} is {scheme}, and must be ws or wss"))),
@@ -155,6 +157,7 @@ mod tests {
             ("ws://localhost:99999/", "not a number"),
             ("ws://localhost:x/", "is not a"),
             ("ws://localhost:0/", "port 0"),
+            ("ws://localhost/#there", "fragment"),
             ("ws://a b/", "is not a URL"),
         ] {
             let error = parse_url(bad).expect_err(bad);
@@ -169,6 +172,8 @@ mod tests {
         assert_eq!(headers.push("authorization", "Bearer x"), Ok(()));
         assert!(headers.push("bad name", "x").expect_err("refused").contains("the name"));
         assert!(headers.push("x", "a\nb").expect_err("refused").contains("the value"));
-        assert!(headers.push("Upgrade", "x").expect_err("refused").contains("belongs to"));
+        for reserved in ["Upgrade", "Sec-WebSocket-Extensions", "Content-Length"] {
+            assert!(headers.push(reserved, "x").expect_err("refused").contains("belongs to"), "{reserved}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use hookup_client::{Event, HookupClient, Json, Peer, Text};
+//! use hookup_client::{Close, Event, HookupClient, Json, Peer, Text};
 //!
 //! # #[derive(serde::Serialize)] struct Reading { celsius: f32 }
 //! #[actix::main]
@@ -14,6 +14,8 @@
 //!     addr.do_send(Text("hi").needs_ack(Duration::from_secs(5)));        // a failure is an event
 //!     addr.send(Text("hi").needs_ack(Duration::from_secs(5))).await??;   // resolves when the peer handled it
 //!     addr.do_send(Json(&Reading { celsius: 21.5 })?);                   // any serde type
+//!
+//!     addr.send(Close::within(Duration::from_secs(5))).await?;           // what is in the mailbox would end with `main`
 //!     Ok(())
 //! }
 //! ```
@@ -33,7 +35,8 @@ mod tls;
 pub use hookup_core::{
     self as core, Backoff, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Error, Event, EventHandler,
     Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryOutbox, Message, Outbound, Outbox, OutboxError, Peer,
-    PeerId, Receipt, Reconnecting, Refusal, SendError, SendFailure, SendResult, SimpleJson, Text, WireFormat,
+    PeerId, Receipt, Reconnecting, Refusal, SendError, SendFailure, SendResult, SimpleJson, Text, WireFormat, wire,
+    ws::Frame,
 };
 
 pub use self::{

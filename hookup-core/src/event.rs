@@ -30,12 +30,13 @@ pub enum Event {
     /// A connection has ended; on the client also an attempt at one that it was told to drop, and its own end. On the
     /// client `Reconnecting` follows, unless it was told to stop, or closed with 1000.
     Disconnected(Cause),
-    /// Messages of the peer's that are lost for certain. Raised under `hookup.v2` alone.
+    /// Messages of the peer's that are lost for certain. Not raised by the two Hookup formats, whose sessions end with
+    /// their connection.
     Gap {
         /// How many.
         missed: u64,
     },
-    /// The peer has forgotten the session, and what it had queued for us. Raised under `hookup.v2` alone.
+    /// The peer has forgotten the session, and what it had queued for us. Not raised by the two Hookup formats.
     SessionLost,
     /// Something else went wrong; the session goes on.
     Error(Error),

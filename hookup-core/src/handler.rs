@@ -89,13 +89,19 @@ impl Refusal {
     }
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
 impl<E: std::error::Error> From<E> for Refusal {
     fn from(error: E) -> Self {
         Self::new(error)
     }
 }
 
-/// What a handler closure may return: nothing, or a `Result` whose error refuses the message.
+/// What a handler closure may return: nothing, or a `Result` whose error, in its own words, refuses the message.
 pub trait IntoOutcome {
     /// The outcome.
     fn into_outcome(self) -> Result<(), Refusal>;
@@ -107,9 +113,9 @@ impl IntoOutcome for () {
     }
 }
 
-impl<E: Into<Refusal>> IntoOutcome for Result<(), E> {
+impl<E: fmt::Display> IntoOutcome for Result<(), E> {
     fn into_outcome(self) -> Result<(), Refusal> {
-        self.map_err(Into::into)
+        self.map_err(Refusal::new)
     }
 }
 
@@ -129,8 +135,8 @@ impl<E: Into<Refusal>> IntoOutcome for Result<(), E> {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be used as a handler",
-    note = "a handler is a closure of (Event, Peer), plain or async, that returns () or a Result; \
-            a type that implements EventHandler; or a Recipient<Event>"
+    note = "a handler is a closure, `|event: Event, peer: Peer| …`, plain or async, that returns () or a Result<(), _> \
+            whose error has a Display; a type that implements EventHandler; or a Recipient<Event>"
 )]
 pub trait IntoHandler<Kind> {
     /// The handler.

@@ -1,6 +1,10 @@
 //! The server's settings, each with its unit and default.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use actix::Actor;
 use hookup_core::{EventHandler, IntoHandler, Usage, WireFormat, driver, settings, transport::Credit};
@@ -21,6 +25,8 @@ pub struct ServerBuilder {
 pub(crate) struct Settings {
     pub(crate) factory: Arc<Factory>,
     pub(crate) common: settings::Checked,
+    /// The server takes no more sessions.
+    pub(crate) stopping: AtomicBool,
 }
 
 impl HookupServer {
@@ -108,7 +114,8 @@ impl ServerBuilder {
     /// # Errors
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn start(self) -> Result<Hookup, ConfigError> {
-        let settings = Settings { common: self.settings.check()?, factory: self.factory };
+        let settings =
+            Settings { common: self.settings.check()?, factory: self.factory, stopping: AtomicBool::new(false) };
         driver::check_system()?;
         Ok(Hookup::new(Arc::new(settings), HookupServer::default().start()))
     }

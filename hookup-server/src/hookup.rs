@@ -1,6 +1,9 @@
 //! The handle of a server that runs.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use actix::Addr;
 use actix_web::{HttpRequest, HttpResponse, dev::HttpServiceFactory, web};
@@ -36,7 +39,7 @@ impl Hookup {
     /// Answers one request by making it a session; for routes, guards and checks of one's own.
     ///
     /// A request that is no WebSocket handshake is answered with the status that says why; one that offers only
-    /// unknown subprotocols with 426 and the known ones.
+    /// unknown subprotocols with 426 and the known ones; any after [`stop`](Self::stop) with 503.
     pub fn upgrade(&self, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
         upgrade(&self.settings, &self.server, request, payload)
     }
@@ -46,8 +49,10 @@ impl Hookup {
         self.server.send(Peers).await.unwrap_or_default()
     }
 
-    /// Closes every session with 1001, and each that comes later; resolves when every handler has had its last event.
+    /// Closes every session with 1001, and answers who comes later with 503; resolves when every handler has had its last
+    /// event.
     pub async fn stop(&self) {
+        self.settings.stopping.store(true, Ordering::Relaxed);
         // An error is a server that has gone with its System, and its sessions with it.
         let _ = self.server.send(Stop).await;
     }

@@ -39,7 +39,7 @@ mod upgrade;
 pub use hookup_core::{
     self as core, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Error, Event, EventHandler, Handling,
     IntoHandler, Json, JsonError, JsonProtocol, Message, Outbound, Peer, PeerId, Receipt, Reconnecting, Refusal,
-    SendError, SendFailure, SendResult, SimpleJson, Text, WireFormat,
+    SendError, SendFailure, SendResult, SimpleJson, Text, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{

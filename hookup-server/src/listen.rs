@@ -8,7 +8,11 @@ use std::{
     pin::Pin,
 };
 
-use actix_web::{App, HttpRequest, HttpServer, dev::Server, web};
+use actix_web::{
+    App, HttpRequest, HttpServer,
+    dev::{Server, ServerHandle},
+    web,
+};
 
 use crate::{ConfigError, Hookup, ServerBuilder};
 
@@ -70,6 +74,11 @@ impl Listening {
     /// The addresses that it listens on; with port 0 asked for, the ports that it got.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// What stops the HTTP server itself, after [`Hookup::stop`] has closed the sessions.
+    pub fn handle(&self) -> ServerHandle {
+        self.server.handle()
     }
 
     /// The server's handle.

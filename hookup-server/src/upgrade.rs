@@ -1,6 +1,9 @@
 //! From an HTTP request to a session: the handshake, and the choice of a wire format.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
 
 use actix::Addr;
 use actix_web::{
@@ -8,7 +11,7 @@ use actix_web::{
     http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL},
     web,
 };
-use hookup_core::{WireFormat, wire::Negotiation};
+use hookup_core::wire::Negotiation;
 
 use crate::{builder::Settings, connection, registry::HookupServer, session::Session};
 
@@ -18,6 +21,9 @@ pub(crate) fn upgrade(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
+    if settings.stopping.load(Ordering::Relaxed) {
+        return HttpResponse::ServiceUnavailable().body("the server is stopping\n");
+    }
     // Before the subprotocol: what is no handshake at all is not a matter of subprotocols.
     let mut response = match connection::handshake(request) {
         Ok(response) => response,
@@ -34,17 +40,8 @@ pub(crate) fn upgrade(
         Negotiation::Unknown => return unknown_subprotocol(settings),
     };
     tracing::debug!(format = format.name(), peer = ?request.peer_addr(), "a session begins");
-    let session = start_session(settings, server, request, format);
+    let session = Session::start(settings, server.clone(), request.peer_addr(), format);
     response.streaming(connection::start(session, payload, settings.common.limits))
-}
-
-fn start_session(
-    settings: &Arc<Settings>,
-    server: &Addr<HookupServer>,
-    request: &HttpRequest,
-    format: Arc<dyn WireFormat>,
-) -> Addr<Session> {
-    Session::start(settings, server.clone(), request.peer_addr(), format)
 }
 
 fn unknown_subprotocol(settings: &Settings) -> HttpResponse {

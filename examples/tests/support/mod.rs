@@ -4,12 +4,16 @@
 
 use std::{fmt::Debug, future::Future, net::SocketAddr, time::Duration};
 
-use hookup_client::{Backoff, ClientBuilder, HookupClient};
+use actix::Addr;
+use hookup_client::{Backoff, ClientBuilder, HookupClient, Reconnecting};
 use hookup_server::{Event, EventHandler, Handling, Hookup, HookupServer, IntoHandler, Peer, ServerBuilder};
 use tokio::sync::mpsc;
 
 /// How long anything may take before a test is called stuck; no test waits for it to pass.
 const STUCK: Duration = Duration::from_secs(30);
+
+/// Long enough never to pass.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// Awaits something that is sure to happen.
 pub(crate) async fn soon<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
@@ -17,6 +21,13 @@ pub(crate) async fn soon<T>(what: impl Debug, future: impl Future<Output = T>) -
         Ok(value) => value,
         Err(_) => panic!("stuck: waited for {what:?}"),
     }
+}
+
+/// The clock of this thread jumps.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 /// A server that runs on a port of its own for as long as its System does.
@@ -56,6 +67,28 @@ impl Server {
 pub(crate) fn client(url: String) -> ClientBuilder {
     let backoff = Backoff::default().initial(Duration::from_millis(1)).max(Duration::from_millis(20));
     HookupClient::builder(url).backoff(backoff)
+}
+
+/// A client that records.
+pub(crate) fn recorded(builder: ClientBuilder) -> (Addr<HookupClient>, Events) {
+    let (handler, events) = recorder();
+    (builder.start(handler).expect("starts"), events)
+}
+
+/// A server that records.
+pub(crate) fn recording() -> (Server, Events) {
+    recording_with(|builder| builder)
+}
+
+/// A server with these settings that records.
+pub(crate) fn recording_with(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (Server, Events) {
+    let (handler, events) = recorder();
+    (Server::start(set(HookupServer::new(move || handler.clone()))), events)
+}
+
+/// Waits an hour between attempts.
+pub(crate) fn patient() -> Backoff {
+    Backoff::default().jitter_by(|_| HOUR)
 }
 
 /// Makes a handler that hands its events on, and what they are received from.
@@ -122,6 +155,14 @@ impl Events {
     pub(crate) async fn text(&mut self) -> String {
         self.until("a text", |event| match event {
             Event::Text(text) => Some(text.to_string()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn reconnecting(&mut self) -> Reconnecting {
+        self.until("reconnecting", |event| match event {
+            Event::Reconnecting(reconnecting) => Some(reconnecting.clone()),
             _ => None,
         })
         .await

@@ -4,7 +4,7 @@ mod label;
 mod value;
 
 use std::{
-    fmt,
+    fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     thread,
@@ -43,6 +43,11 @@ impl SledOutbox {
     /// [`OutboxError`] when the directory is in use, is no outbox, is damaged, or cannot be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
         let path = path.as_ref().to_owned();
+        if path.as_os_str().is_empty() {
+            // The empty path is the present directory to some calls, and nothing to others.
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "the path is empty; name a directory");
+            return Err(OutboxError::Io { path: String::new(), source });
+        }
         let is_made = match Label::read(&path)? {
             Some(label) => label == Label::Made,
             None => Label::Making.write(&path).map(|()| false)?,

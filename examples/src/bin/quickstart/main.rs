@@ -9,17 +9,18 @@ mod server;
 
 use std::{cell::Cell, process::ExitCode, rc::Rc, time::Duration};
 
-use actix::clock::{interval, sleep};
+use actix::clock::{Instant, interval, sleep_until};
 use clap::Parser;
 use hookup_client::{Backoff, Close, Event, HookupClient, Peer, SendFailure, Text};
 use report::Report;
 use server::Server;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Sends messages to a server that is killed twice on the way, and counts what became of them.
 #[derive(Parser)]
 struct Args {
     /// How many messages to send
-    #[arg(long, default_value_t = 4000)]
+    #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     messages: u64,
     /// How many to send per second
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -33,7 +34,7 @@ struct Args {
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// How long the server stays dead each time.
-const DOWN: Duration = Duration::from_millis(1500);
+const DOWN: Duration = Duration::from_secs(1);
 
 #[actix::main]
 async fn main() -> hookup_examples::Result<ExitCode> {
@@ -44,7 +45,22 @@ async fn main() -> hookup_examples::Result<ExitCode> {
     }
     tokio::select! {
         lost = run(&args) => Ok(if lost? == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+        () = told_to_end() => Ok(ExitCode::from(130)),
+    }
+}
+
+/// Waits for a signal; what is left behind by one that is not waited for is the outbox in the temporary directory.
+async fn told_to_end() {
+    let [terminate, hang_up] = [SignalKind::terminate(), SignalKind::hangup()].map(|kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    });
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+        () = hang_up => {}
     }
 }
 
@@ -68,7 +84,7 @@ async fn run(args: &Args) -> hookup_examples::Result<u64> {
             report.connection(is_connected.get());
         })?;
 
-    let kills = [args.messages / 4, args.messages * 5 / 8];
+    let mut kills = [args.messages / 4, args.messages * 5 / 8].into_iter().peekable();
     let mut restart = None;
     let mut pace = interval(Duration::from_secs(1) / u32::try_from(args.rate)?);
     for n in 1..=args.messages {
@@ -83,17 +99,20 @@ async fn run(args: &Args) -> hookup_examples::Result<u64> {
                 Err(_) => counted.failed(&SendFailure::Closed),
             }
         });
-        if kills.contains(&n) {
-            server.kill().await?;
-            restart = Some(tokio::time::Instant::now() + DOWN);
-        }
-        if restart.is_some_and(|at| at <= tokio::time::Instant::now()) {
-            restart = None;
-            server.restart().await?;
+        match restart {
+            Some(at) if at <= Instant::now() => {
+                restart = None;
+                server.restart().await?;
+            }
+            None if is_connected.get() && kills.next_if(|&at| at <= n).is_some() => {
+                server.kill().await?;
+                restart = Some(Instant::now() + DOWN);
+            }
+            _ => {}
         }
     }
     if let Some(at) = restart {
-        sleep(at.saturating_duration_since(tokio::time::Instant::now())).await;
+        sleep_until(at).await;
         server.restart().await?;
     }
 

@@ -65,6 +65,10 @@ impl Report {
     }
 
     pub(crate) fn server(&self, state: &'static str) {
+        if self.bar.is_hidden() {
+            // Not a terminal: there is no live line to show it in.
+            eprintln!("server {state}");
+        }
         self.change(|counts| {
             counts.server = state;
             counts.kills += u64::from(state == "killed");
@@ -87,7 +91,7 @@ impl Report {
         let rows = [
             ("sent", counts.sent, "each needs an ack"),
             ("acked", counts.acked, "the server's handler was done with it"),
-            ("not acked", counts.failed, "no ack in time"),
+            ("not acked", counts.failed, "each told with its reason"),
             ("buffered while offline", counts.buffered, "kept on disk, sent on reconnection"),
             ("server killed", counts.kills, "with SIGKILL, and started again"),
             ("repeated", repeated, "handled, but killed before the ack arrived: sent again"),

@@ -1,10 +1,10 @@
 //! The server of the quickstart: in the child process what it does, in the parent how it is started and killed.
 
-use std::{io, process::Stdio, rc::Rc};
+use std::{io, process::Stdio, rc::Rc, str::FromStr};
 
 use hookup_server::{Event, HookupServer, Peer};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, ChildStdout, Command},
     task::JoinHandle,
 };
@@ -77,17 +77,21 @@ async fn spawn(port: u16, report: &Rc<Report>) -> io::Result<(Child, u16, JoinHa
         .kill_on_drop(true)
         .spawn()?;
     let stdout = child.stdout.take().ok_or_else(|| io::Error::other("the server has no output"))?;
-    let mut lines = BufReader::new(stdout).lines();
-    let port = lines.next_line().await?.and_then(|line| line.parse().ok());
+    let mut output = BufReader::new(stdout);
+    let port = line(&mut output).await?;
     let port = port.ok_or_else(|| io::Error::other("the server did not start"))?;
-    Ok((child, port, tokio::task::spawn_local(count(lines, report.clone()))))
+    Ok((child, port, tokio::task::spawn_local(count(output, report.clone()))))
 }
 
-async fn count(mut lines: Lines<BufReader<ChildStdout>>, report: Rc<Report>) {
-    while let Ok(Some(line)) = lines.next_line().await {
-        // A line that was cut off by the kill is no number that was sent, or a shorter one; it had not been acked.
-        if let Ok(n) = line.parse() {
-            report.handled(n);
-        }
+async fn count(mut output: BufReader<ChildStdout>, report: Rc<Report>) {
+    while let Ok(Some(n)) = line(&mut output).await {
+        report.handled(n);
     }
+}
+
+/// The number in the next line; a line that the kill cut off is none, and its message was not acked.
+async fn line<N: FromStr>(output: &mut BufReader<ChildStdout>) -> io::Result<Option<N>> {
+    let mut line = String::new();
+    output.read_line(&mut line).await?;
+    Ok(line.strip_suffix('\n').and_then(|number| number.parse().ok()))
 }
