@@ -182,7 +182,8 @@ impl Link {
     pub fn unsupported(&self, outbound: &Outbound) -> Option<SendFailure> {
         let format = self.format.as_deref()?;
         outbound.ack_within()?;
-        (!format.can_ack(outbound.message())).then(|| SendFailure::Unsupported { format: format.name().to_owned() })
+        let can_ack = guard(|| format.can_ack(outbound.message())).unwrap_or(false);
+        (!can_ack).then(|| SendFailure::Unsupported { format: format.name().to_owned() })
     }
 
     /// The next thing to be written, if there is one and the window allows it.

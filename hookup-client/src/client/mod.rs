@@ -208,7 +208,8 @@ impl HookupClient {
             self.schedule.reset();
         }
         match &mut self.state {
-            State::Waiting(at) if *at <= now => self.connect(ctx),
+            // While the handler is behind, a new connection would only bring it more.
+            State::Waiting(at) if *at <= now && self.core.is_reading() => self.connect(ctx),
             State::Connected(connected) => {
                 if connected.stable_at.is_some_and(|at| at <= now) {
                     connected.stable_at = None;
@@ -256,7 +257,10 @@ impl HookupClient {
     fn deadline(&self) -> Option<Instant> {
         let closing = self.closing.as_ref().map(|closing| closing.until);
         match (&self.phase, &self.state) {
-            (Phase::Running, State::Waiting(at)) => closing.into_iter().chain([*at]).min(),
+            (Phase::Running, State::Waiting(at)) => {
+                let attempt = Some(*at).filter(|_| self.core.is_reading());
+                closing.into_iter().chain(attempt).min()
+            }
             (Phase::Running, State::Connected(connected)) => {
                 let heartbeat = connected.heartbeat.as_ref().map(Heartbeat::deadline);
                 let closing = closing.filter(|_| !connected.is_closing);

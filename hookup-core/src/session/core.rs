@@ -1,7 +1,6 @@
 //! The one engine behind a server session and a client.
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     task::{self, Poll, ready},
     time::Instant,
@@ -11,6 +10,7 @@ use actix::Recipient;
 
 use super::{
     Limits, Submission, Submissions,
+    flow::{Flow, Leaves},
     inbox::{Inbox, Origin},
     outgoing::{Failed, Outgoing},
     submission::Waiter,
@@ -24,16 +24,10 @@ use crate::{
     message::Outbound,
     outbox::Outbox,
     peer::Peer,
-    transport::{Credit, ReadGate},
+    transport::Credit,
     wire::WireFormat,
     ws::{CloseCode, CloseReason, Frame},
 };
-
-/// How many bytes are handed to a transport before it has to say that it wrote some.
-const TRANSMIT_BYTES: usize = 64 * 1024;
-
-/// What a frame costs beside its payload; without it, frames that are empty would cost nothing.
-const FRAME_BYTES: usize = 16;
 
 /// How many acks may wait for a peer that does not read them. To read no further instead could block both ends for ever.
 const MAX_REPLIES: usize = 64 * 1024;
@@ -48,25 +42,12 @@ pub struct SessionCore {
     outgoing: Outgoing,
     acks: AckHandle,
     submissions: Submissions,
-    /// What the transport has and has not confirmed.
-    handed: VecDeque<Handed>,
-    handed_bytes: usize,
-    /// What has been handled since the last batch, and, as the transport counts it, what has not been.
-    credit: Credit,
-    gate: ReadGate,
+    flow: Flow,
     acked: bool,
     accepts: bool,
     ended: bool,
     /// Something changed that the next poll acts on.
     changed: bool,
-}
-
-/// A frame that the transport has.
-#[derive(Debug)]
-struct Handed {
-    bytes: usize,
-    /// The message that leaves the outbox when the frame was written, by `seq` and bytes; none that waits for an ack.
-    leaves: Option<(u64, u64)>,
 }
 
 impl SessionCore {
@@ -86,10 +67,7 @@ impl SessionCore {
             outgoing: Outgoing::new(outbox, limits.outbox, limits.window.bytes),
             acks: AckHandle::enrol(outcomes),
             submissions: Submissions::default(),
-            handed: VecDeque::new(),
-            handed_bytes: 0,
-            credit: Credit::default(),
-            gate: ReadGate::new(limits.inbox),
+            flow: Flow::new(limits.inbox),
             acked: false,
             accepts: true,
             ended: false,
@@ -122,10 +100,7 @@ impl SessionCore {
     }
 
     fn reset_connection(&mut self) {
-        self.handed.clear();
-        self.handed_bytes = 0;
-        self.credit = Credit::default();
-        self.gate = ReadGate::new(self.limits.inbox);
+        self.flow.reset();
         self.outgoing.rewind();
     }
 
@@ -143,7 +118,7 @@ impl SessionCore {
         self.check_replies()?;
         for frame in frames {
             let bytes = frame.len();
-            self.gate.received(bytes);
+            self.flow.received(bytes);
             match self.link.receive(frame) {
                 Ok(Received::Message { message, ticket }) => {
                     self.inbox.push(message.into(), Origin::Frame { ticket, bytes });
@@ -161,7 +136,7 @@ impl SessionCore {
                     continue;
                 }
             }
-            self.handled_frame(bytes);
+            self.flow.handled(bytes, true);
         }
         self.check_replies()
     }
@@ -198,9 +173,7 @@ impl SessionCore {
     /// The transport has written this many more frames.
     pub fn written(&mut self, frames: usize) {
         for _ in 0..frames {
-            let Some(Handed { bytes, leaves }) = self.handed.pop_front() else { break };
-            self.handed_bytes -= bytes;
-            if let Some((seq, bytes)) = leaves {
+            if let Some(Leaves { seq, bytes }) = self.flow.written() {
                 self.outgoing.forget(seq, bytes);
             }
         }
@@ -228,10 +201,9 @@ impl SessionCore {
         });
         let handled = self.inbox.poll(&self.peer, cx).map(|(origin, outcome)| {
             let Origin::Frame { ticket, bytes } = origin else { return };
-            if self.link.is_current(ticket) {
-                self.link.handled(ticket, outcome.as_ref().map(|&()| ()).map_err(|refusal| refusal.reason()));
-                self.handled_frame(bytes);
-            }
+            let is_current = self.link.is_current(ticket);
+            self.link.handled(ticket, outcome.as_ref().map(|&()| ()).map_err(|refusal| refusal.reason()));
+            self.flow.handled(bytes, is_current);
         });
         kept.is_ready() || handled.is_ready()
     }
@@ -239,11 +211,11 @@ impl SessionCore {
     /// Hands the next batch to the transport; whether there was anything to do.
     fn transmit(&mut self, now: Instant, transmit: &mut impl FnMut(Vec<Frame>, Credit)) -> bool {
         let (mut frames, mut failed) = (Vec::new(), false);
-        while self.handed_bytes < TRANSMIT_BYTES {
+        while self.flow.has_room() {
             let Some(next) = self.link.poll_transmit() else { break };
             let (frame, leaves) = match next {
                 Transmit::Reply(frame) => (frame, None),
-                Transmit::Message { frame, entry } => (frame, Some((entry.seq, entry.bytes()))),
+                Transmit::Message { frame, entry } => (frame, Some(Leaves { seq: entry.seq, bytes: entry.bytes() })),
                 Transmit::Request { frame, seq, within } => {
                     self.acks.arm(seq, within, now);
                     (frame, None)
@@ -255,12 +227,10 @@ impl SessionCore {
                     continue;
                 }
             };
-            let bytes = frame.len() + FRAME_BYTES;
-            self.handed.push_back(Handed { bytes, leaves });
-            self.handed_bytes += bytes;
+            self.flow.hand(frame.len(), leaves);
             frames.push(frame);
         }
-        let credit = std::mem::take(&mut self.credit);
+        let credit = self.flow.take_credit();
         let has_batch = !frames.is_empty() || !credit.is_none();
         if has_batch {
             transmit(frames, credit);
@@ -268,17 +238,10 @@ impl SessionCore {
         has_batch || failed
     }
 
-    /// Whether frames are read at all: not while the handler is behind by the inbox's bound. The silence of a peer that is
-    /// not listened to means nothing.
+    /// Whether there is room for more frames, so that they are read: not while the handler is behind by the inbox's bound.
+    /// The silence of a peer that is not listened to means nothing.
     pub fn is_reading(&self) -> bool {
-        self.gate.is_open()
-    }
-
-    fn handled_frame(&mut self, bytes: usize) {
-        self.credit.add(bytes);
-        let mut one = Credit::default();
-        one.add(bytes);
-        self.gate.handled(one);
+        self.flow.is_reading()
     }
 
     /// Whether an ack has come since this was last asked.
@@ -304,14 +267,14 @@ impl SessionCore {
 
     /// Whether all that was accepted has been written.
     pub fn is_flushed(&self) -> bool {
-        self.outgoing.is_handed_over() && self.link.is_flushed() && self.handed.is_empty()
+        self.outgoing.is_handed_over() && self.link.is_flushed() && self.flow.is_written()
     }
 
     /// Whether nothing is left to be sent, written, acked or handled.
     pub fn is_idle(&self) -> bool {
         self.unsent() == 0
             && self.outgoing.is_idle()
-            && self.handed.is_empty()
+            && self.flow.is_written()
             && self.link.is_idle()
             && self.inbox.is_empty()
     }

@@ -4,6 +4,7 @@
 //! wake-up, and gives the frames to write as one batch. It knows no socket.
 
 mod core;
+mod flow;
 mod inbox;
 mod keeper;
 mod outgoing;

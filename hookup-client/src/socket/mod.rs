@@ -1,17 +1,18 @@
 //! One open socket: a task that reads, writes, and tells the client actor.
 
+mod output;
+
 use std::{
-    collections::VecDeque,
     future::{Future, poll_fn},
     pin::Pin,
     task::{self, Poll},
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
     transport::{CLOSE_TIMEOUT, Command, Notice, ReadGate},
-    ws::{Batch, Decoder, Encoder, End, Outgoing, Role},
+    ws::{Batch, Decoder, End, Outgoing, Role},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,6 +20,8 @@ use tokio::{
     time::Sleep,
 };
 use tokio_util::io::poll_read_buf;
+
+use self::output::Output;
 
 /// How much is read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -30,7 +33,6 @@ const PONG_BEHIND: usize = 128 * 1024;
 pub(crate) struct Socket<Io, Tell> {
     io: Io,
     decoder: Decoder,
-    encoder: Encoder,
     gate: ReadGate,
     /// Bounded by the client: it hands over no more than it has been told is written.
     commands: UnboundedReceiver<Command>,
@@ -44,22 +46,6 @@ pub(crate) struct Socket<Io, Tell> {
     ending: Option<Cause>,
     /// How long the server has, once there is a close frame, to answer it or to take ours.
     patience: Option<Pin<Box<Sleep>>>,
-}
-
-/// Bytes to be written, and which frames they belong to.
-///
-/// A frame counts as written when its last byte was. One that was written in part cannot have been understood, so it may be
-/// sent again without the peer seeing it twice. (Under TLS a frame counts once the bytes were flushed; what was
-/// encrypted and not flushed when the connection broke may be sent again.)
-#[derive(Default)]
-struct Output {
-    bytes: BytesMut,
-    /// How many bytes were ever put in, and how many of them have left.
-    encoded: u64,
-    written: u64,
-    /// Where the frames end that have not left.
-    ends: VecDeque<u64>,
-    is_flushed: bool,
 }
 
 impl<Io, Tell> Socket<Io, Tell>
@@ -80,11 +66,10 @@ where
         Self {
             io,
             decoder,
-            encoder: Encoder::new(Role::Client),
             gate: ReadGate::new(limits.inbox),
             commands,
             tell,
-            out: Output::default(),
+            out: Output::new(),
             pong: None,
             closing: None,
             ending: None,
@@ -118,10 +103,10 @@ where
             if let Poll::Ready(Err(cause)) = self.poll_write(cx) {
                 return Poll::Ready(cause);
             }
-            if self.out.is_flushed && self.pong.is_some() {
+            if self.out.is_flushed() && self.pong.is_some() {
                 continue;
             }
-            if self.out.is_flushed
+            if self.out.is_flushed()
                 && let Some(cause) = self.ending.take()
             {
                 return Poll::Ready(cause);
@@ -141,16 +126,9 @@ where
         match command {
             Command::Transmit { frames, credit } => {
                 self.gate.handled(credit);
-                for frame in frames {
-                    // One behind a close frame is never written, and must not count as if it was.
-                    if self.put(Outgoing::Frame(frame)) {
-                        self.out.ends.push_back(self.out.encoded);
-                    }
-                }
+                frames.into_iter().for_each(|frame| self.put(Outgoing::Frame(frame)));
             }
-            Command::Ping => {
-                self.put(Outgoing::Ping);
-            }
+            Command::Ping => self.put(Outgoing::Ping),
             // The connection is ending already, for a reason of its own.
             Command::Close(_) if self.ending.is_some() => {}
             Command::Close(reason) => {
@@ -162,17 +140,11 @@ where
         }
     }
 
-    /// Puts this behind what is to be written; false when it is not to be written any more.
-    fn put(&mut self, outgoing: Outgoing) -> bool {
-        // Nothing may follow a close frame (RFC 6455, section 5.5.1).
-        let is_open = self.closing.is_none() && self.ending.is_none();
-        if is_open {
-            let before = self.out.bytes.len();
-            self.encoder.encode(outgoing, &mut self.out.bytes);
-            self.out.encoded += (self.out.bytes.len() - before) as u64;
-            self.out.is_flushed = false;
+    fn put(&mut self, outgoing: Outgoing) {
+        // Nothing may follow a close frame (RFC 6455, section 5.5.1); what is not put does not count as written.
+        if self.closing.is_none() && self.ending.is_none() {
+            self.out.put(outgoing);
         }
-        is_open
     }
 
     /// Reads once, and hands on what came.
@@ -223,54 +195,17 @@ where
 
     /// Writes and flushes what it can, and tells which frames have left.
     fn poll_write(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Cause>> {
-        let failed = |error: std::io::Error| Poll::Ready(Err(Cause::Failed(error.to_string())));
-        if self.out.bytes.len() < PONG_BEHIND
+        if self.out.len() < PONG_BEHIND
             && let Some(payload) = self.pong.take()
         {
             self.put(Outgoing::Pong(payload));
         }
-        let out = &mut self.out;
-        let mut broken = None;
-        while !out.bytes.is_empty() {
-            match Pin::new(&mut self.io).poll_write(cx, &out.bytes) {
-                Poll::Ready(Ok(0)) => {
-                    broken = Some(Cause::EndOfStream);
-                    break;
-                }
-                Poll::Ready(Ok(n)) => {
-                    out.bytes.advance(n);
-                    out.written += n as u64;
-                }
-                Poll::Ready(Err(error)) => {
-                    broken = Some(Cause::Failed(error.to_string()));
-                    break;
-                }
-                Poll::Pending => break,
-            }
+        let polled = self.out.poll_write(&mut self.io, cx);
+        match self.out.take_written() {
+            0 => {}
+            written => (self.tell)(Notice::Written(written)),
         }
-        if let Some(cause) = broken {
-            // What was taken before it broke was written.
-            self.tell_written();
-            return Poll::Ready(Err(cause));
-        }
-        if !out.is_flushed {
-            match Pin::new(&mut self.io).poll_flush(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return failed(error),
-                Poll::Pending => return Poll::Pending,
-            }
-            out.is_flushed = out.bytes.is_empty();
-            self.tell_written();
-        }
-        if self.out.is_flushed { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    fn tell_written(&mut self) {
-        let left = self.out.ends.partition_point(|&end| end <= self.out.written);
-        if left > 0 {
-            self.out.ends.drain(..left);
-            (self.tell)(Notice::Written(left));
-        }
+        polled
     }
 }
 
