@@ -6,30 +6,14 @@ mod support;
 
 use std::{rc::Rc, time::Duration};
 
-use actix::Addr;
 use hookup_client::{
-    ClientBuilder, Close, Closed, Disconnect, HookupClient,
+    Close, Closed, Disconnect,
     core::ws::{Frame, Outgoing, Signal},
 };
-use hookup_server::{Cause, Event, HookupServer, Peer};
+use hookup_server::{Cause, Event, Peer};
 use proxy::{Proxy, RawServer, envelope};
-use support::{Events, Server, client, recorder, soon};
+use support::{HOUR as INTERVAL, client, pass, recorded, recording_with, soon};
 use tokio::sync::{Semaphore, mpsc};
-
-const INTERVAL: Duration = Duration::from_secs(3600);
-
-/// A client that records.
-fn recorded(builder: ClientBuilder) -> (Addr<HookupClient>, Events) {
-    let (handler, events) = recorder();
-    (builder.start(handler).expect("starts"), events)
-}
-
-/// The clock of this thread jumps.
-async fn pass(time: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
-}
 
 fn text(text: &str) -> Outgoing {
     Outgoing::Frame(Frame::Text(envelope(text).into()))
@@ -38,15 +22,17 @@ fn text(text: &str) -> Outgoing {
 #[actix::test]
 async fn both_sides_notice_that_the_other_has_gone_silent() {
     let interval = Duration::from_millis(100);
-    let (handler, mut received) = recorder();
-    let server = Server::start(HookupServer::new(move || handler.clone()).heartbeat(interval));
+    let (server, mut received) = recording_with(|builder| builder.heartbeat(interval));
     let proxy = Proxy::open(server.addr);
     let (_addr, mut events) = recorded(client(proxy.url()).heartbeat(interval));
     events.connected().await;
     received.connected().await;
     proxy.swallow();
-    assert_eq!(events.disconnected().await, Cause::Silent);
-    assert_eq!(received.disconnected().await, Cause::Silent);
+    let causes = [events.disconnected().await, received.disconnected().await];
+    // A side that is late may be told of the other one's end before it has noticed anything by itself.
+    let is_silent = |cause: &Cause| *cause == Cause::Silent;
+    assert!(causes.iter().any(is_silent), "{causes:?}");
+    assert!(causes.iter().all(|cause| is_silent(cause) || *cause == Cause::EndOfStream), "{causes:?}");
     proxy.pass();
     proxy.cut();
     events.connected().await;
@@ -162,4 +148,20 @@ async fn a_server_that_is_not_read_is_not_called_dead() {
     go_on.add_permits(2);
     assert_eq!(soon("a text", texts.recv()).await.expect("lives"), "two");
     assert_eq!(connection.ping().await, [], "it was neither pinged nor closed");
+}
+
+#[actix::test]
+async fn a_long_message_on_a_slow_line_is_a_sign_of_life() {
+    let server = RawServer::start().await;
+    let (_addr, mut events) = recorded(client(server.url()).heartbeat(INTERVAL).dead_after(4));
+    let mut connection = server.connection().await;
+    events.connected().await;
+    // Final, opcode 1, 20 bytes.
+    connection.bytes(b"\x81\x14").await;
+    for _ in 0..20 {
+        pass(INTERVAL * 3 / 4).await;
+        connection.bytes(b"7").await;
+    }
+    let event = events.next().await;
+    assert!(matches!(&event, Event::Json(json) if json.as_str() == "7".repeat(20)), "{event:?}");
 }
