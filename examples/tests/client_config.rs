@@ -1,16 +1,13 @@
 //! Settings that cannot work: each is an error that names it, and nothing is started.
 
+#[path = "support/formats.rs"]
+mod formats;
 mod support;
 
 use std::time::Duration;
 
-use hookup_client::{
-    Backoff, ClientBuilder, Close, Closed, ConfigError, Event, HookupClient, Message, Peer, Text, Tls, WireFormat,
-    core::{
-        wire::{Inbound, WireError},
-        ws::Frame,
-    },
-};
+use formats::Named;
+use hookup_client::{Backoff, ClientBuilder, Close, Closed, ConfigError, Event, HookupClient, Peer, Text, Tls};
 
 const URL: &str = "ws://127.0.0.1:9/";
 
@@ -205,25 +202,4 @@ async fn settings_without_bounds_work() {
 fn an_error_reads_as_a_sentence() {
     let error = ConfigError::new("heartbeat", "must be above zero");
     assert_eq!(error.to_string(), "heartbeat: must be above zero");
-}
-
-/// A wire format that only has a name.
-struct Named(&'static str);
-
-impl WireFormat for Named {
-    fn name(&self) -> &str {
-        self.0
-    }
-
-    fn render(
-        &self,
-        _: &Message,
-        _: Option<hookup_client::core::wire::AckId>,
-    ) -> Result<Frame, std::borrow::Cow<'static, str>> {
-        Err("has no form for anything".into())
-    }
-
-    fn parse(&self, frame: Frame) -> Result<Inbound, WireError> {
-        Err(WireError::new("has no form for anything", frame))
-    }
 }

@@ -29,10 +29,8 @@ async fn both_sides_notice_that_the_other_has_gone_silent() {
     received.connected().await;
     proxy.swallow();
     let causes = [events.disconnected().await, received.disconnected().await];
-    // A side that is late may be told of the other one's end before it has noticed anything by itself.
-    let is_silent = |cause: &Cause| *cause == Cause::Silent;
-    assert!(causes.iter().any(is_silent), "{causes:?}");
-    assert!(causes.iter().all(|cause| is_silent(cause) || *cause == Cause::EndOfStream), "{causes:?}");
+    // On a machine that stalls, one may have gone before the other noticed anything by itself.
+    assert!(causes.contains(&Cause::Silent), "{causes:?}");
     proxy.pass();
     proxy.cut();
     events.connected().await;
@@ -163,5 +161,5 @@ async fn a_long_message_on_a_slow_line_is_a_sign_of_life() {
         connection.bytes(b"7").await;
     }
     let event = events.next().await;
-    assert!(matches!(&event, Event::Json(json) if json.as_str() == "7".repeat(20)), "{event:?}");
+    assert!(matches!(&event, Event::Text(text) if **text == "7".repeat(20)), "{event:?}");
 }

@@ -1,31 +1,12 @@
 //! Settings that cannot work: each is refused by name before anything starts, and none panics.
 
-use std::{borrow::Cow, time::Duration};
+#[path = "support/formats.rs"]
+mod formats;
 
-use hookup_server::{
-    Event, HookupServer, ListenError, Message, Peer, ServerBuilder, WireFormat,
-    core::{
-        wire::{AckId, Inbound, WireError},
-        ws::Frame,
-    },
-};
+use std::time::Duration;
 
-/// A wire format with a name, and nothing else.
-struct Named(&'static str);
-
-impl WireFormat for Named {
-    fn name(&self) -> &str {
-        self.0
-    }
-
-    fn render(&self, _: &Message, _: Option<AckId>) -> Result<Frame, Cow<'static, str>> {
-        Err("it renders nothing".into())
-    }
-
-    fn parse(&self, frame: Frame) -> Result<Inbound, WireError> {
-        Err(WireError::new("it parses nothing", frame))
-    }
-}
+use formats::Named;
+use hookup_server::{Event, HookupServer, ListenError, Peer, ServerBuilder};
 
 fn server() -> ServerBuilder {
     HookupServer::new(|| |_: Event, _: Peer| {})

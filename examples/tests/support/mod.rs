@@ -5,7 +5,7 @@
 use std::{fmt::Debug, future::Future, net::SocketAddr, time::Duration};
 
 use actix::Addr;
-use hookup_client::{Backoff, ClientBuilder, HookupClient, Reconnecting};
+use hookup_client::{Backoff, ClientBuilder, Close, Closed, HookupClient, Reconnecting, SendResult};
 use hookup_server::{Event, EventHandler, Handling, Hookup, HookupServer, IntoHandler, Peer, ServerBuilder};
 use tokio::sync::mpsc;
 
@@ -91,6 +91,28 @@ pub(crate) fn patient() -> Backoff {
     Backoff::default().jitter_by(|_| HOUR)
 }
 
+/// What came of a message that an actor was sent.
+pub(crate) async fn sent(request: impl Future<Output = Result<SendResult, actix::MailboxError>>) -> SendResult {
+    soon("a result", request).await.expect("lives")
+}
+
+/// Closes a client; how many messages it could not send.
+pub(crate) async fn close(addr: &Addr<HookupClient>, within: Duration) -> usize {
+    let Closed { unsent } = soon("closed", addr.send(Close::within(within))).await.expect("lives");
+    unsent
+}
+
+/// The server has seen the end of one session and the beginning of another. They are two, so neither has to be first.
+pub(crate) async fn replaced(received: &mut Events) {
+    let (mut ended, mut begun) = (false, false);
+    let both = |event: &Event| {
+        ended |= matches!(event, Event::Disconnected(_));
+        begun |= matches!(event, Event::Connected(_));
+        (ended && begun).then_some(())
+    };
+    received.until("an end and a beginning", both).await;
+}
+
 /// Makes a handler that hands its events on, and what they are received from.
 pub(crate) fn recorder() -> (Recorder, Events) {
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -155,6 +177,17 @@ impl Events {
     pub(crate) async fn text(&mut self) -> String {
         self.until("a text", |event| match event {
             Event::Text(text) => Some(text.to_string()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The payload of the next message.
+    pub(crate) async fn message(&mut self) -> String {
+        self.until("a message", |event| match event {
+            Event::Text(text) => Some(text.to_string()),
+            Event::Json(json) => Some(json.to_string()),
+            Event::Binary(bytes) => Some(format!("{bytes:?}")),
             _ => None,
         })
         .await

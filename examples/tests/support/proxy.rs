@@ -12,7 +12,10 @@ use std::{
     },
 };
 
-use hookup_client::core::ws::{CloseReason, Decoder, Encoder, Frame, Outgoing, Role, Signal};
+use hookup_client::{
+    ClientBuilder,
+    core::ws::{CloseReason, Decoder, Encoder, Frame, Outgoing, Role, Signal},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -20,7 +23,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::support::soon;
+use crate::support::{client, patient, soon};
 
 /// A TCP proxy on a port of its own, which it keeps while it refuses connections.
 pub(crate) struct Proxy {
@@ -107,6 +110,13 @@ impl Proxy {
     pub(crate) fn pass(&self) {
         self.line.send_modify(|line| line.swallows = false);
     }
+}
+
+/// A client that nothing listens for, and that stays alone.
+pub(crate) fn offline() -> (Proxy, ClientBuilder) {
+    let proxy = Proxy::shut(([127, 0, 0, 1], 9).into());
+    let builder = client(proxy.url()).backoff(patient());
+    (proxy, builder)
 }
 
 impl Drop for Proxy {

@@ -1,0 +1,117 @@
+//! Silence, as a server sees it: when a peer is pinged, and when it is called dead.
+
+#[path = "support/raw.rs"]
+mod raw;
+mod support;
+
+use std::{net::SocketAddr, time::Duration};
+
+use actix_web::{App, HttpServer, web};
+use hookup_server::{Cause, Event, HookupServer, ServerBuilder};
+use raw::{PING, PONG, Raw, TEXT, frame};
+use support::{Events, HOUR as INTERVAL, pass, recorder};
+
+/// A server on one thread, whose clock jumps by as many seconds as are asked for.
+fn server(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (SocketAddr, Events) {
+    let (handler, events) = recorder();
+    let hookup = set(HookupServer::new(move || handler.clone())).start().expect("starts");
+    let passes = |seconds: web::Path<u64>| async move {
+        pass(Duration::from_secs(seconds.into_inner())).await;
+        "passed"
+    };
+    let server = HttpServer::new(move || {
+        App::new().service(hookup.resource("/")).route("/pass/{seconds}", web::get().to(passes))
+    });
+    let server = server
+        .workers(1)
+        .disable_signals()
+        .client_request_timeout(Duration::ZERO)
+        .bind(("127.0.0.1", 0))
+        .expect("binds");
+    let addr = server.addrs()[0];
+    actix::spawn(async move { server.run().await.expect("serves") });
+    (addr, events)
+}
+
+/// The clock of the server jumps.
+async fn server_passes(addr: SocketAddr, time: Duration) {
+    let mut raw = Raw::connect(addr).await;
+    let response = raw.request("GET", &format!("/pass/{}", time.as_secs()), &[]).await;
+    assert_eq!((response.status, response.body.as_str()), (200, "passed"));
+}
+
+async fn open(addr: SocketAddr, events: &mut Events) -> Raw {
+    let raw = Raw::open(addr, "simpleJson").await;
+    events.connected().await;
+    raw
+}
+
+#[actix::test]
+async fn an_idle_peer_that_answers_pings_is_kept() {
+    let (addr, mut events) = server(|builder| builder.heartbeat(INTERVAL));
+    let mut raw = open(addr, &mut events).await;
+    for _ in 0..10 {
+        server_passes(addr, INTERVAL).await;
+        let (first, payload) = raw.next().await.expect("a ping");
+        assert_eq!(first, PING);
+        raw.write(frame(PONG, payload)).await;
+        raw.nothing_came().await;
+    }
+    raw.text("still here").await;
+    let event = events.next().await;
+    assert!(matches!(&event, Event::Text(text) if &**text == "still here"), "{event:?}");
+}
+
+#[actix::test]
+async fn a_peer_that_does_not_answer_is_dead() {
+    let (addr, mut events) = server(|builder| builder.heartbeat(INTERVAL).dead_after(4));
+    let mut raw = open(addr, &mut events).await;
+    for _ in 0..3 {
+        server_passes(addr, INTERVAL).await;
+        assert_eq!(raw.next().await.expect("a ping").0, PING);
+    }
+    server_passes(addr, INTERVAL).await;
+    let event = events.next().await;
+    assert!(matches!(&event, Event::Disconnected(Cause::Silent)), "{event:?}");
+    raw.finish().await;
+    assert_eq!(raw.next().await, None, "whoever is dead is sent no close frame");
+}
+
+#[actix::test]
+async fn messages_of_a_peer_count_as_signs_of_life() {
+    let (addr, mut events) = server(|builder| builder.heartbeat(INTERVAL));
+    let mut raw = open(addr, &mut events).await;
+    for n in 0..5 {
+        server_passes(addr, INTERVAL * 3 / 4).await;
+        raw.text(&format!("text {n}")).await;
+        let event = events.next().await;
+        assert!(matches!(&event, Event::Text(text) if **text == format!("text {n}")), "{event:?}");
+    }
+    raw.nothing_came().await;
+}
+
+#[actix::test]
+async fn a_long_message_on_a_slow_line_is_a_sign_of_life() {
+    let (addr, mut events) = server(|builder| builder.heartbeat(INTERVAL).dead_after(4));
+    let mut raw = open(addr, &mut events).await;
+    let message = frame(TEXT, "a long message");
+    for byte in &message {
+        raw.write([*byte]).await;
+        server_passes(addr, INTERVAL * 3 / 4).await;
+    }
+    let event = events.next().await;
+    assert!(matches!(&event, Event::Text(text) if &**text == "a long message"), "{event:?}");
+}
+
+#[actix::test]
+async fn without_a_heartbeat_a_server_pings_nobody_and_calls_nobody_dead() {
+    let (addr, mut events) = server(|builder| builder.without_heartbeat());
+    let mut raw = open(addr, &mut events).await;
+    for _ in 0..5 {
+        server_passes(addr, 1000 * INTERVAL).await;
+        raw.nothing_came().await;
+    }
+    raw.text("still here").await;
+    let event = events.next().await;
+    assert!(matches!(&event, Event::Text(text) if &**text == "still here"), "{event:?}");
+}
