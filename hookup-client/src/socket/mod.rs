@@ -239,7 +239,7 @@ mod tests {
         for command in [transmit(1), Command::Close(CloseCode::NORMAL.into()), transmit(3)] {
             commands.send(command).expect("lives");
         }
-        let mut poll = |socket: &mut Socket<_, _>| poll_fn(|cx| socket.poll(cx)).now_or_never();
+        let poll = |socket: &mut Socket<_, _>| poll_fn(|cx| socket.poll(cx)).now_or_never();
         assert_eq!(poll(&mut socket), None);
         let mut bytes = [0; 16];
         for _ in 0..20 {
