@@ -99,11 +99,11 @@ async fn a_message_whose_ack_does_not_come_in_time_is_given_back_and_the_next_on
     events.connected().await;
 
     let late = sent(addr.send(Text("one").needs_ack(short))).await.expect_err("not acked");
-    assert!(matches!(late.reason, SendFailure::TimedOut { within } if within == short), "{late}");
+    assert!(matches!(late.reason, SendFailure::TimedOut { within, stays: false } if within == short), "{late}");
     assert_eq!(late.message, Text("one").needs_ack(short));
     addr.do_send(Text("two").needs_ack(short));
     let Event::AckFailed(late) = events.next().await else { panic!("another event") };
-    assert!(matches!(late.reason, SendFailure::TimedOut { within } if within == short), "{late}");
+    assert!(matches!(late.reason, SendFailure::TimedOut { within, stays: false } if within == short), "{late}");
     assert_eq!(late.message, Text("two").needs_ack(short));
 
     let waiting = addr.send(Text("three").needs_ack(HOUR));

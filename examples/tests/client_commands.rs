@@ -112,7 +112,7 @@ async fn close_sends_what_is_left_and_awaits_its_acks() {
         assert_eq!(received.text().await, format!("plain {n}"));
         assert_eq!(received.text().await, format!("acked {n}"));
     }
-    assert_eq!(received.disconnected().await, Cause::PeerClosed(CloseCode::NORMAL.into()));
+    assert_eq!(received.ended().await, Cause::PeerClosed(CloseCode::NORMAL.into()));
     assert_eq!(events.disconnected().await, Cause::WeClosed(CloseCode::NORMAL.into()));
     assert!(addr.send(Text("late")).await.is_err(), "the actor has stopped");
 }

@@ -59,11 +59,12 @@ async fn a_header_that_cannot_be_sent_is_refused() {
 
 #[actix::test]
 async fn a_subprotocol_that_is_not_known_is_refused() {
-    refused(client().subprotocols(Vec::<String>::new()), "subprotocols", "at least one of jsonProtocol, simpleJson");
+    let known = "hookup.v2, jsonProtocol, simpleJson";
+    refused(client().subprotocols(Vec::<String>::new()), "subprotocols", &format!("at least one of {known}"));
     refused(client().subprotocols(["xmlProtocol"]), "subprotocols", "\"xmlProtocol\" is not a known wire format");
     refused(client().subprotocols(["jsonProtocol", "jsonProtocol"]), "subprotocols", "named twice");
     refused(client().subprotocols([""]), "subprotocols", "not a known wire format");
-    refused(client().default_subprotocol("simplejson"), "default_subprotocol", "known are jsonProtocol, simpleJson");
+    refused(client().default_subprotocol("simplejson"), "default_subprotocol", &format!("known are {known}"));
     refused(client().wire_format(Named("two words")), "wire_format", "\"two words\"");
 }
 

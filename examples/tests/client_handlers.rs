@@ -219,7 +219,7 @@ async fn a_handler_may_send_and_close_from_an_event() {
         })
         .expect("starts");
     assert_eq!([received.text().await, received.text().await], ["hi", "bye"]);
-    assert_eq!(received.disconnected().await, Cause::PeerClosed(CloseCode::NORMAL.into()));
+    assert_eq!(received.ended().await, Cause::PeerClosed(CloseCode::NORMAL.into()));
     let cause = soon("disconnected", ended).await.expect("is told");
     assert_eq!(cause, Cause::WeClosed(CloseCode::NORMAL.into()));
 }

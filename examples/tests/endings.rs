@@ -14,7 +14,7 @@ use formats::Refusing;
 use hookup_client::{
     Close, Closed, Disconnect, MemoryOutbox, OutboxError, Receipt, Reconnect, SendFailure, Text,
     core::{
-        Entry,
+        Entry, SessionState,
         outbox::{Outbox, Stored},
     },
 };
@@ -25,38 +25,48 @@ use support::{HOUR, Server, client, recorded, recorder, recording, soon};
 use tokio::sync::{mpsc, oneshot};
 
 #[actix::test]
-async fn disconnected_is_the_last_event_of_a_server_session() {
-    let (told, mut events) = mpsc::unbounded_channel();
-    let (release, released) = oneshot::channel::<()>();
-    let released = Arc::new(Mutex::new(Some(released)));
-    let server = Server::with(move || {
-        let (told, released) = (told.clone(), released.clone());
-        move |event: Event, peer: Peer| {
-            let mut waits = None;
-            match &event {
-                Event::Connected(_) => peer.close(CloseCode::NORMAL.into()),
-                Event::Disconnected(_) => waits = released.lock().expect("not poisoned").take(),
-                _ => {}
-            }
-            told.send(format!("{event:?}")).expect("the test goes on");
-            async move {
-                if let Some(released) = waits {
-                    released.await.expect("is released");
+async fn session_ended_is_the_last_event_of_a_server_session() {
+    let expected = ["Connected(", "Disconnected(WeClosed(", "SessionEnded(Closed)"];
+    // The handler is held at the connection's end, or at the session's.
+    for held in [1, 2] {
+        let (told, mut events) = mpsc::unbounded_channel();
+        let (release, released) = oneshot::channel::<()>();
+        let released = Arc::new(Mutex::new(Some(released)));
+        let server = Server::with(move || {
+            let (told, released) = (told.clone(), released.clone());
+            move |event: Event, peer: Peer| {
+                if let Event::Connected(_) = &event {
+                    peer.close(CloseCode::NORMAL.into());
+                }
+                let event = format!("{event:?}");
+                let waits = event.starts_with(expected[held]);
+                let waits = waits.then(|| released.lock().expect("not poisoned").take()).flatten();
+                told.send(event).expect("the test goes on");
+                async move {
+                    if let Some(released) = waits {
+                        released.await.expect("is released");
+                    }
                 }
             }
+        });
+        let mut raw = Raw::open(server.addr, "simpleJson").await;
+        assert_eq!(raw.next().await, Some((CLOSE, close_payload(1000, b""))));
+        for expected in &expected[..=held] {
+            let event = soon(expected, events.recv()).await.expect("the handler lives");
+            assert!(event.starts_with(expected), "{event}");
         }
-    });
-    let mut raw = Raw::open(server.addr, "simpleJson").await;
-    assert_eq!(raw.next().await, Some((CLOSE, close_payload(1000, b""))));
-    assert!(soon("an event", events.recv()).await.is_some_and(|event| event.starts_with("Connected")));
-    assert!(soon("an event", events.recv()).await.is_some_and(|event| event.starts_with("Disconnected")));
-    // A peer that breaks the protocol while the handler is still at the end.
-    raw.write([0xff; 4]).await;
-    raw.finish().await;
-    assert_eq!(raw.next().await, None, "no second close frame");
-    release.send(()).expect("the handler waits");
-    soon("the session's end", server.hookup.stop()).await;
-    assert!(events.try_recv().is_err(), "nothing was told afterwards");
+        // A peer that breaks the protocol while the handler is still at the end.
+        raw.write([0xff; 4]).await;
+        raw.finish().await;
+        assert_eq!(raw.next().await, None, "no second close frame");
+        release.send(()).expect("the handler waits");
+        for expected in &expected[held + 1..] {
+            let event = soon(expected, events.recv()).await.expect("the handler lives");
+            assert!(event.starts_with(expected), "{event}");
+        }
+        soon("the session's end", server.hookup.stop()).await;
+        assert!(events.try_recv().is_err(), "nothing was told afterwards");
+    }
 }
 
 /// An outbox that cannot load once.
@@ -73,6 +83,10 @@ impl Outbox for Flaky {
 
     fn is_durable(&self) -> bool {
         true
+    }
+
+    fn save(&mut self, state: &SessionState) -> Result<(), OutboxError> {
+        self.memory.save(state)
     }
 
     fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError> {
@@ -171,7 +185,7 @@ async fn a_refusal_reaches_the_sender_in_its_words_where_the_format_has_one() {
         _ => Ok(()),
     };
     let server = Server::start(HookupServer::new(move || refuses).wire_format(Refusing).subprotocols(["refusing"]));
-    let (addr, mut events) = recorded(server.client().wire_format(Refusing));
+    let (addr, mut events) = recorded(server.client().wire_format(Refusing).subprotocols(["refusing"]));
     assert_eq!(events.connected().await.format, "refusing");
 
     let sent = soon("the refusal", addr.send(Text("bad 1").needs_ack(HOUR))).await.expect("lives");
@@ -198,7 +212,8 @@ async fn a_client_s_refusal_reaches_the_server_too() {
         Event::Text(_) => Err(Refusal::new("I am full")),
         _ => Ok(()),
     };
-    let _addr = server.client().wire_format(Refusing).start(refuses).expect("starts");
+    let client = server.client().wire_format(Refusing).subprotocols(["refusing"]);
+    let _addr = client.start(refuses).expect("starts");
     let peer = events.connected().await.peer;
     let error = soon("the refusal", peer.send(Text("hi").needs_ack(HOUR))).await.expect_err("refused");
     assert!(matches!(&error.reason, SendFailure::Refused { reason } if reason == "I am full"), "{error}");

@@ -55,7 +55,7 @@ async fn the_first_offered_name_that_is_known_is_chosen() {
         let response = Raw::connect(server.addr).await.handshake("/", &headers).await;
         assert_eq!((response.status, response.subprotocol()), (101, Some(chosen)), "{lines:?}");
         assert_eq!(events.connected().await.format, chosen);
-        events.disconnected().await;
+        events.ended().await;
     }
 }
 
@@ -70,7 +70,7 @@ async fn nothing_offered_gives_simple_json_and_no_header() {
         raw.text(r#"{"type":"text","content":"an object"}"#).await;
         assert!(matches!(events.next().await, Event::Json(_)), "nothing is unwrapped");
         drop(raw);
-        events.disconnected().await;
+        events.ended().await;
     }
 }
 
@@ -101,9 +101,9 @@ async fn only_unknown_names_are_answered_with_426_and_the_known_ones() {
     let (server, mut events) = server();
     let mut raw = Raw::connect(server.addr).await;
     let response = raw.handshake("/", &[(OFFER, "mqtt"), (OFFER, "simplejson")]).await;
-    assert_eq!((response.status, response.subprotocol()), (426, Some("jsonProtocol, simpleJson")));
+    assert_eq!((response.status, response.subprotocol()), (426, Some("hookup.v2, jsonProtocol, simpleJson")));
     assert_eq!(response.header("Upgrade"), Some("websocket"));
-    assert!(response.body.contains("jsonProtocol, simpleJson"), "{}", response.body);
+    assert!(response.body.contains("hookup.v2, jsonProtocol, simpleJson"), "{}", response.body);
     assert!(server.hookup.peers().await.is_empty());
 
     // The first event that anybody hears of is that of a session which came to be.
@@ -118,7 +118,7 @@ async fn only_unknown_names_are_answered_with_426_and_the_known_ones() {
 async fn a_name_that_is_not_ascii_is_an_unknown_one() {
     let (server, _events) = server();
     let response = Raw::connect(server.addr).await.handshake("/", &[(OFFER, "jsönProtocol")]).await;
-    assert_eq!((response.status, response.subprotocol()), (426, Some("jsonProtocol, simpleJson")));
+    assert_eq!((response.status, response.subprotocol()), (426, Some("hookup.v2, jsonProtocol, simpleJson")));
 }
 
 #[actix::test]
@@ -164,6 +164,6 @@ async fn mounted_in_an_application_both_it_and_the_other_routes_answer() {
 async fn a_session_whose_response_is_thrown_away_ends() {
     let (addr, hookup, mut events) = application();
     assert_eq!(Raw::connect(addr).await.handshake("/changed-its-mind", &[]).await.status, 403);
-    assert_eq!(events.disconnected().await, Cause::EndOfStream);
+    assert_eq!(events.ended().await, Cause::EndOfStream);
     hookup.stop().await;
 }

@@ -8,7 +8,7 @@ mod support;
 
 use actix::{Actor, Addr, Arbiter, Context, Handler};
 use hookup_server::{
-    Cause, CloseCode, CloseReason, Error, Event, Peer, Receipt, SendError, SendFailure, SendResult, Text,
+    Cause, CloseCode, CloseReason, Error, Event, Peer, Receipt, SendError, SendFailure, SendResult, SessionEnd, Text,
 };
 use raw::{CLOSE, Raw, close_payload, frame};
 use sessions::{acked, content, request};
@@ -23,16 +23,23 @@ async fn a_handler_that_answers_its_own_end_is_told_that_it_came() {
         move |event: Event, peer: Peer| {
             let sender = sender.clone();
             async move {
-                if let Event::Disconnected(_) = event {
-                    peer.do_send(Text("nor this"));
-                    sender.send(peer.send(Text("too late").needs_ack(HOUR)).await).expect("the test goes on");
-                }
+                let end = match event {
+                    Event::Disconnected(_) => "the connection's",
+                    Event::SessionEnded(SessionEnd::Closed) => "the session's",
+                    _ => return,
+                };
+                peer.do_send(Text("nor this"));
+                let result = peer.send(Text("too late").needs_ack(HOUR)).await;
+                sender.send((end, result)).expect("the test goes on");
             }
         }
     });
     drop(Raw::open(server.addr, "jsonProtocol").await);
-    let result = soon("the handler's end", results.recv()).await.expect("the handler came so far");
-    assert!(matches!(result, Err(SendError { reason: SendFailure::Closed, .. })), "{result:?}");
+    for expected in ["the connection's", "the session's"] {
+        let (end, result) = soon("the handler's end", results.recv()).await.expect("the handler came so far");
+        assert_eq!(end, expected);
+        assert!(matches!(result, Err(SendError { reason: SendFailure::Closed, .. })), "{result:?}");
+    }
     soon("the session's end", server.hookup.stop()).await;
 }
 
@@ -123,12 +130,14 @@ async fn a_close_reaches_the_peer_with_its_code_after_what_was_sent_before() {
         let event = soon("what was not sent", events.recv()).await;
         let Some(Event::Error(Error::NotSent(error))) = event else { panic!("{event:?}") };
         assert_eq!(error.message, Text("after").into(), "what was sent before the close was sent");
-        let event = soon("the end", events.recv()).await;
+        let event = soon("the connection's end", events.recv()).await;
         let code = CloseCode(code);
         assert!(
             matches!(&event, Some(Event::Disconnected(Cause::WeClosed(reason))) if reason.code == code),
             "{event:?}"
         );
+        let event = soon("the session's end", events.recv()).await;
+        assert!(matches!(event, Some(Event::SessionEnded(SessionEnd::Closed))), "{event:?}");
     }
 }
 
@@ -142,7 +151,7 @@ async fn the_first_of_two_closes_counts() {
     assert_eq!(raw.next().await, Some((CLOSE, close_payload(4001, b"first"))));
     raw.finish().await;
     assert_eq!(raw.next().await, None);
-    events.disconnected().await;
+    events.ended().await;
     // And one more when it is over does no harm.
     peer.close(CloseCode::NORMAL.into());
 }
@@ -165,25 +174,31 @@ async fn peers_are_those_who_are_connected() {
     assert_eq!(second.next_text().await, "to one");
 
     drop((first, second));
-    events.disconnected().await;
-    events.disconnected().await;
+    for _ in 0..2 {
+        assert_eq!(events.session_ended().await, SessionEnd::Closed);
+    }
     soon("nobody left", server.hookup.stop()).await;
     assert!(server.hookup.peers().await.is_empty());
 }
 
 #[actix::test]
 async fn stop_closes_all_with_1001_and_resolves_when_every_handler_was_told() {
-    let (told, mut ends) = mpsc::unbounded_channel();
+    let (told, mut causes) = mpsc::unbounded_channel();
+    let (told_last, mut ends) = mpsc::unbounded_channel();
     let (release, mut released) = tokio::sync::watch::channel(false);
     released.mark_unchanged();
     let server = Server::with(move || {
-        let (told, released) = (told.clone(), released.clone());
+        let (told, told_last, released) = (told.clone(), told_last.clone(), released.clone());
         move |event: Event, _: Peer| {
-            let (told, mut released) = (told.clone(), released.clone());
+            let (told, told_last, mut released) = (told.clone(), told_last.clone(), released.clone());
             async move {
-                if let Event::Disconnected(cause) = event {
-                    told.send(cause).expect("the test goes on");
-                    released.wait_for(|&released| released).await.expect("is released");
+                match event {
+                    Event::Disconnected(cause) => told.send(cause).expect("the test goes on"),
+                    Event::SessionEnded(end) => {
+                        told_last.send(end).expect("the test goes on");
+                        released.wait_for(|&released| released).await.expect("is released");
+                    }
+                    _ => {}
                 }
             }
         }
@@ -201,8 +216,10 @@ async fn stop_closes_all_with_1001_and_resolves_when_every_handler_was_told() {
     let stopping = actix::spawn(async move { hookup.stop().await });
     for raw in &mut raws {
         assert_eq!(raw.next().await, Some((CLOSE, close_payload(1001, b""))));
-        let cause = soon("its end", ends.recv()).await.expect("is told");
+        let cause = soon("its connection's end", causes.recv()).await.expect("is told");
         assert_eq!(cause, Cause::WeClosed(CloseCode::AWAY.into()));
+        let end = soon("its end", ends.recv()).await.expect("is told");
+        assert_eq!(end, SessionEnd::Stopped);
     }
     assert_eq!(server.hookup.peers().await.len(), 3);
     assert!(!stopping.is_finished(), "the handlers are not done yet");

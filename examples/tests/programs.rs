@@ -66,7 +66,7 @@ fn the_all_events_programs_tell_each_other_things() {
     let url = format!("ws://{}/", server.addr);
     let (ok, output) = run(env!("CARGO_BIN_EXE_all_events_client"), &[&url, "--times", "1"], "");
     assert!(ok, "{output}");
-    for line in ["connected, speaking jsonProtocol", "text welcome", "closed, 0 messages unsent"] {
+    for line in ["connected, speaking hookup.v2", "text welcome", "closed, 0 messages unsent"] {
         assert!(output.contains(line), "{line:?} is not in {output}");
     }
 }

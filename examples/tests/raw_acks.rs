@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use hookup_server::{Binary, Error, Event, Receipt, SendError, SendFailure, Text};
+use hookup_server::{Binary, Error, Event, Receipt, SendError, SendFailure, SessionEnd, Text};
 use sessions::{ack_failed, open, text_of, works};
 use support::{HOUR, recording, recording_with, soon};
 
@@ -21,11 +21,11 @@ async fn a_peer_that_never_acks_fails_the_message() {
     let (mut raw, peer) = open(&server, &mut events, "jsonProtocol").await;
     peer.do_send(Text("in vain").needs_ack(SHORT));
     let error = ack_failed(&mut events).await;
-    assert!(matches!(error.reason, SendFailure::TimedOut { within: SHORT }), "{error}");
+    assert!(matches!(error.reason, SendFailure::TimedOut { within: SHORT, stays: false }), "{error}");
     assert_eq!(text_of(&error), "in vain");
 
     let error = soon("the timeout", peer.send(Text("in vain, too").needs_ack(SHORT))).await.expect_err("no ack");
-    assert!(matches!(error.reason, SendFailure::TimedOut { within: SHORT }), "{error}");
+    assert!(matches!(error.reason, SendFailure::TimedOut { within: SHORT, stays: false }), "{error}");
     assert_eq!(text_of(&error), "in vain, too");
 
     // Who waited was told; the handler was not.
@@ -75,8 +75,9 @@ async fn an_ack_of_nothing_is_ignored_and_a_second_one_counts_once() {
     assert_eq!(soon("the ack", sent).await.expect("joins").expect("acked"), Receipt::Acked);
     works(&mut raw, &mut events).await;
     drop(raw);
-    // Not lost: it was acked. The end is the next thing that the handler is told.
+    // Not lost: it was acked. The end is all that the handler is told.
     assert!(matches!(events.next().await, Event::Disconnected(_)));
+    assert!(matches!(events.next().await, Event::SessionEnded(SessionEnd::Closed)));
 }
 
 #[actix::test]
@@ -84,7 +85,7 @@ async fn a_time_that_makes_no_sense_is_no_harm() {
     let (server, mut events) = recording();
     let (mut raw, peer) = open(&server, &mut events, "jsonProtocol").await;
     let error = soon("the timeout", peer.send(Text("none").needs_ack(Duration::ZERO))).await.expect_err("no ack");
-    assert!(matches!(error.reason, SendFailure::TimedOut { within: Duration::ZERO }), "{error}");
+    assert!(matches!(error.reason, SendFailure::TimedOut { within: Duration::ZERO, stays: false }), "{error}");
     assert!(raw.next_text().await.contains("none"));
 
     let sent = actix::spawn(async move { peer.send(Text("for ever").needs_ack(Duration::MAX)).await });
@@ -120,7 +121,9 @@ async fn an_ack_on_another_connection_counts_for_nothing() {
     other.text(r#"{"type":"ack","id":1}"#).await;
     works(&mut other, &mut events).await;
     drop(raw);
+    assert!(matches!(events.next().await, Event::Disconnected(_)));
     assert!(matches!(ack_failed(&mut events).await.reason, SendFailure::Lost));
+    assert!(matches!(events.next().await, Event::SessionEnded(SessionEnd::Closed)));
 }
 
 #[actix::test]
@@ -141,7 +144,7 @@ async fn needs_ack_where_the_format_has_no_ack_is_refused_at_once_and_not_sent()
         assert!(is_refusal(&error), "{error}");
         raw.nothing_came().await;
         drop(raw);
-        events.disconnected().await;
+        events.ended().await;
     }
 }
 
@@ -162,12 +165,13 @@ async fn a_session_that_ends_tells_of_every_message_once() {
     raw.nothing_came().await;
     drop(raw);
 
+    assert!(matches!(events.next().await, Event::Disconnected(_)));
     let mut told = Vec::new();
     loop {
         match events.next().await {
             Event::AckFailed(error) => told.push(format!("{} {}", text_of(&error), error.reason)),
             Event::Error(Error::NotSent(error)) => told.push(format!("{} {}, no ack", text_of(&error), error.reason)),
-            Event::Disconnected(_) => break,
+            Event::SessionEnded(SessionEnd::Closed) => break,
             other => panic!("{other:?}"),
         }
     }
@@ -215,7 +219,7 @@ async fn a_peer_that_stops_reading_fills_its_own_outbox_and_nothing_else() {
         peer.do_send(Text("hi"));
         assert!(beside.next_text().await.contains("hi"));
         drop(beside);
-        events.disconnected().await;
+        events.ended().await;
     }
 
     // When it reads again, all that was accepted is there, in order, and there is room again.

@@ -24,7 +24,7 @@ async fn a_close_is_answered_with_its_code_and_then_the_socket_is_closed() {
         let (mut raw, _) = open(&server, &mut events, "jsonProtocol").await;
         raw.write(frame(CLOSE, payload)).await;
         assert_eq!(raw.closed().await, code);
-        let cause = events.disconnected().await;
+        let cause = events.ended().await;
         assert!(matches!(&cause, Cause::PeerClosed(found) if found.to_string() == reason), "{cause}");
         works(&mut beside, &mut events).await;
     }
@@ -36,7 +36,7 @@ async fn what_came_before_a_close_is_handled() {
     let (mut raw, _) = open(&server, &mut events, "jsonProtocol").await;
     raw.write([frame(TEXT, "last words"), frame(CLOSE, "")].concat()).await;
     assert_eq!(events.text().await, "last words");
-    assert!(matches!(events.disconnected().await, Cause::PeerClosed(_)));
+    assert!(matches!(events.ended().await, Cause::PeerClosed(_)));
 }
 
 #[actix::test]
@@ -54,7 +54,7 @@ async fn a_stream_that_ends_without_a_close_ends_its_session_alone() {
     let (mut beside, _) = open(&server, &mut events, "jsonProtocol").await;
     let (mut raw, _) = open(&server, &mut events, "jsonProtocol").await;
     raw.finish().await;
-    assert_eq!(events.disconnected().await, Cause::EndOfStream);
+    assert_eq!(events.ended().await, Cause::EndOfStream);
     assert_eq!(raw.next().await, None);
     works(&mut beside, &mut events).await;
 }
@@ -65,7 +65,7 @@ async fn a_reset_ends_its_session_alone() {
     let (mut beside, _) = open(&server, &mut events, "jsonProtocol").await;
     let (raw, peer) = open(&server, &mut events, "jsonProtocol").await;
     raw.reset();
-    let cause = events.disconnected().await;
+    let cause = events.ended().await;
     assert!(matches!(cause, Cause::Failed(_) | Cause::EndOfStream), "{cause}");
     assert!(soon("its end", peer.send(Text("too late"))).await.is_err());
     works(&mut beside, &mut events).await;
@@ -96,7 +96,7 @@ async fn each_closes_with(code: u16, violations: &[(&str, Vec<u8>)]) {
         assert_eq!(events.text().await, "before");
         let event = events.next().await;
         assert!(matches!(&event, Event::Error(Error::Protocol(reason)) if reason.code.0 == code), "{what}: {event:?}");
-        let cause = events.disconnected().await;
+        let cause = events.ended().await;
         assert!(matches!(&cause, Cause::WeClosed(reason) if reason.code.0 == code), "{what}: {cause}");
         works(&mut beside, &mut events).await;
     }

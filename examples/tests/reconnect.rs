@@ -112,27 +112,29 @@ async fn a_connection_that_lasted_starts_the_schedule_again() {
 }
 
 #[actix::test]
-async fn a_server_that_closes_with_1000_stops_the_client_until_it_is_told_to_reconnect() {
-    let server = RawServer::start().await;
-    let (addr, mut events) = recorded(client(server.url()));
-    let connection = server.connection().await;
-    events.connected().await;
-    connection.close(CloseCode::NORMAL).await;
-    assert_eq!(events.disconnected().await, Cause::PeerClosed(CloseCode::NORMAL.into()));
-    let sent = soon("offline", addr.send(Text("kept").needs_ack(HOUR))).await.expect("lives");
-    assert!(matches!(sent.expect_err("offline").reason, SendFailure::Offline));
+async fn a_server_that_closes_with_1000_or_4409_stops_the_client_until_it_is_told_to_reconnect() {
+    for code in [CloseCode::NORMAL, CloseCode::SUPERSEDED] {
+        let server = RawServer::start().await;
+        let (addr, mut events) = recorded(client(server.url()));
+        let connection = server.connection().await;
+        events.connected().await;
+        connection.close(code).await;
+        assert_eq!(events.disconnected().await, Cause::PeerClosed(code.into()));
+        let sent = soon("offline", addr.send(Text("kept").needs_ack(HOUR))).await.expect("lives");
+        assert!(matches!(sent.expect_err("offline").reason, SendFailure::Offline));
 
-    addr.do_send(Reconnect);
-    let mut connection = server.connection().await;
-    assert!(matches!(events.next().await, Event::Connected(_)));
-    assert_eq!(connection.text().await, ack_request(1, "kept"));
+        addr.do_send(Reconnect);
+        let mut connection = server.connection().await;
+        assert!(matches!(events.next().await, Event::Connected(_)));
+        assert_eq!(connection.text().await, ack_request(1, "kept"));
+    }
 }
 
 #[actix::test]
 async fn a_server_that_closes_with_another_code_is_connected_to_again() {
     let server = RawServer::start().await;
     let (_addr, mut events) = recorded(client(server.url()));
-    for code in [1001, 1011, 3000, 4409] {
+    for code in [1001, 1011, 3000, 4410] {
         let connection = server.connection().await;
         assert!(matches!(events.next().await, Event::Connected(_)));
         connection.close(closed(code)).await;

@@ -32,8 +32,8 @@ fn a_heartbeat_without_sense_is_refused() {
 fn a_list_of_subprotocols_that_is_empty_unknown_or_doubled_is_refused() {
     let no_names: [&str; 0] = [];
     let cases: [(&[&str], &str); 4] = [
-        (&no_names, "name at least one of jsonProtocol, simpleJson"),
-        (&["mqtt"], "\"mqtt\" is not a known wire format; known are jsonProtocol, simpleJson"),
+        (&no_names, "name at least one of hookup.v2, jsonProtocol, simpleJson"),
+        (&["mqtt"], "\"mqtt\" is not a known wire format; known are hookup.v2, jsonProtocol, simpleJson"),
         (&["simpleJson", "SimpleJson"], "\"SimpleJson\" is not a known wire format"),
         (&["simpleJson", "jsonProtocol", "simpleJson"], "\"simpleJson\" is named twice"),
     ];
@@ -49,7 +49,7 @@ fn a_default_that_is_not_known_is_refused() {
     for name in ["", "mqtt", "simplejson"] {
         let (setting, sentence) = refused(server().default_subprotocol(name));
         assert_eq!(setting, "default_subprotocol");
-        assert!(sentence.contains("known are jsonProtocol, simpleJson"), "{sentence}");
+        assert!(sentence.contains("known are hookup.v2, jsonProtocol, simpleJson"), "{sentence}");
     }
 }
 

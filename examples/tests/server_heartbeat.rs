@@ -7,7 +7,7 @@ mod support;
 use std::{net::SocketAddr, time::Duration};
 
 use actix_web::{App, HttpServer, web};
-use hookup_server::{Cause, Event, HookupServer, ServerBuilder};
+use hookup_server::{Cause, Event, HookupServer, ServerBuilder, SessionEnd};
 use raw::{PING, PONG, Raw, TEXT, frame};
 use support::{Events, HOUR as INTERVAL, pass, recorder};
 
@@ -73,6 +73,8 @@ async fn a_peer_that_does_not_answer_is_dead() {
     server_passes(addr, INTERVAL).await;
     let event = events.next().await;
     assert!(matches!(&event, Event::Disconnected(Cause::Silent)), "{event:?}");
+    let event = events.next().await;
+    assert!(matches!(&event, Event::SessionEnded(SessionEnd::Closed)), "{event:?}");
     raw.finish().await;
     assert_eq!(raw.next().await, None, "whoever is dead is sent no close frame");
 }

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use hookup_client::{Close, Closed, Text};
-use hookup_server::{Cause, CloseCode, Event};
+use hookup_server::{Cause, CloseCode, Event, SessionEnd};
 use support::{Server, recorder, soon};
 
 #[actix::test]
@@ -19,6 +19,7 @@ async fn a_server_that_stops_closes_its_sessions_and_takes_no_more() {
 
     soon("the stop", server.hookup.stop()).await;
     assert!(matches!(received.disconnected().await, Cause::WeClosed(reason) if reason.code == CloseCode::AWAY));
+    assert!(matches!(received.next().await, Event::SessionEnded(SessionEnd::Stopped)));
     assert!(matches!(events.disconnected().await, Cause::PeerClosed(reason) if reason.code == CloseCode::AWAY));
     let refused = |event: &Event| match event {
         Event::Reconnecting(next) if next.cause.to_string().contains("503") => Some(()),

@@ -73,7 +73,7 @@ fn client(port: u16) -> ClientBuilder {
 async fn talks(builder: ClientBuilder) {
     let (handler, mut events) = recorder();
     let addr = builder.start(handler).expect("starts");
-    assert_eq!(events.connected().await.format, "jsonProtocol");
+    assert_eq!(events.connected().await.format, "hookup.v2");
     let receipt = soon("an ack", addr.send(Text("there and").needs_ack(HOUR))).await.expect("lives").expect("acked");
     assert_eq!(receipt, Receipt::Acked);
     assert_eq!(events.text().await, "there and back");

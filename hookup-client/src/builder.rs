@@ -11,8 +11,8 @@ use std::{
 use actix::Addr;
 use futures_util::future::LocalBoxFuture;
 use hookup_core::{
-    Backoff, EventHandler, IntoHandler, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat, driver, settings,
-    transport::Credit,
+    Backoff, EventHandler, IntoHandler, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat, driver, link::v2,
+    session, settings, transport::Credit, ws::Role,
 };
 
 use crate::{
@@ -34,6 +34,7 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     backoff: Backoff,
     outbox: Where,
+    require_reliable: bool,
 }
 
 enum Where {
@@ -49,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) headers: Headers,
     pub(crate) credentials: Option<Rc<Credentials>>,
     pub(crate) backoff: Backoff,
+    pub(crate) require_reliable: bool,
 }
 
 impl HookupClient {
@@ -63,6 +65,7 @@ impl HookupClient {
             connect_timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
             outbox: Where::Opened(Box::<MemoryOutbox>::default()),
+            require_reliable: false,
         }
     }
 }
@@ -113,7 +116,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Which wire formats are offered, in order of preference. Default: all that are known, `jsonProtocol` first.
+    /// Which subprotocols are offered, in order of preference. Default: all that are known: `hookup.v2`, `jsonProtocol`,
+    /// `simpleJson`.
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.settings.subprotocols = Some(names.into_iter().map(Into::into).collect());
         self
@@ -122,6 +126,13 @@ impl ClientBuilder {
     /// The wire format with a server that names none. Default: `simpleJson`.
     pub fn default_subprotocol(mut self, name: impl Into<String>) -> Self {
         self.settings.default_subprotocol = name.into();
+        self
+    }
+
+    /// Whether to speak `hookup.v2` or nothing: an attempt to connect to a server that does not know it fails. Default: no;
+    /// the client falls back to what the server knows, and to its weaker promise.
+    pub fn require_reliable(mut self, required: bool) -> Self {
+        self.require_reliable = required;
         self
     }
 
@@ -212,15 +223,24 @@ impl ClientBuilder {
         driver::check_system()?;
         let (settings, outbox) = self.check()?;
         let handler: Box<dyn EventHandler> = Box::new(handler.into_handler());
-        let outbox = match outbox {
+        let mut outbox = match outbox {
             Where::Opened(outbox) => outbox,
             Where::Path(path) => Box::new(SledOutbox::open(path).map_err(unusable)?),
         };
-        Ok(HookupClient::start_with(settings, handler, outbox))
+        let limits = settings.common.link_limits(Duration::ZERO);
+        let new = || Ok(v2::State::new(session::random_session()?, None));
+        let link = session::open(&mut *outbox, Role::Client, limits, new).map_err(unusable)?;
+        Ok(HookupClient::start_with(settings, handler, outbox, link))
     }
 
-    fn check(self) -> Result<(Settings, Where), ConfigError> {
+    fn check(mut self) -> Result<(Settings, Where), ConfigError> {
         let uri = parse_url(&self.url)?;
+        if self.require_reliable {
+            if self.settings.subprotocols.as_ref().is_some_and(|names| !names.iter().any(|name| name == v2::NAME)) {
+                return Err(ConfigError::new("require_reliable", "hookup.v2 is not among the subprotocols"));
+            }
+            self.settings.subprotocols = Some(vec![v2::NAME.to_owned()]);
+        }
         let common = self.settings.check()?;
         let mut headers = Headers::default();
         for (name, value) in &self.headers {
@@ -236,6 +256,7 @@ impl ClientBuilder {
             headers,
             credentials: self.credentials,
             backoff: self.backoff,
+            require_reliable: self.require_reliable,
         };
         Ok((settings, self.outbox))
     }

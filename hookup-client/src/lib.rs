@@ -28,21 +28,19 @@ mod builder;
 mod client;
 mod commands;
 mod connector;
-mod sled_outbox;
 mod socket;
 mod tls;
 
 pub use hookup_core::{
     self as core, Backoff, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Error, Event, EventHandler,
-    Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryOutbox, Message, Outbound, Outbox, OutboxError, Peer,
-    PeerId, Receipt, Reconnecting, Refusal, SendError, SendFailure, SendResult, SimpleJson, Text, WireFormat, wire,
-    ws::Frame,
+    Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryOutbox, Message, MessageKey, Outbound, Outbox,
+    OutboxError, Peer, PeerId, Receipt, Reconnecting, Refusal, RunId, SendError, SendFailure, SendResult, SessionEnd,
+    SessionId, SimpleJson, SledOutbox, Text, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{
     builder::ClientBuilder,
     client::HookupClient,
     commands::{Close, Closed, Disconnect, Reconnect},
-    sled_outbox::SledOutbox,
     tls::Tls,
 };

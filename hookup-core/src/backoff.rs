@@ -179,6 +179,11 @@ impl fmt::Debug for Schedule {
     }
 }
 
+/// A wait between these two, at random, so that many who were told the same do not act at the same time.
+pub fn random_between(from: Duration, to: Duration) -> Duration {
+    from + to.saturating_sub(from).mul_f64(fastrand::f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,6 +70,12 @@ pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// The time since the Unix epoch, in milliseconds, by the wall clock: for what is to expire across restarts.
+pub fn wall_clock() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// An actor's one timer.
 #[derive(Debug, Default)]
 pub struct Alarm {

@@ -61,11 +61,20 @@ pub enum SendFailure {
     #[error(transparent)]
     Storage(Arc<OutboxError>),
     /// No ack came in time. The message may have been handled all the same.
-    #[error("no ack within {within:?}")]
+    #[error("no ack within {within:?}{}", if *.stays { "; it stays in the outbox, and is still delivered" } else { "" })]
     TimedOut {
         /// The time that the sender gave.
         within: Duration,
+        /// Whether it is still delivered: under `hookup.v2` it is, under the Hookup formats it has left the outbox.
+        stays: bool,
     },
+    /// It was not delivered in the time that `expires_in` gave, and is not sent any more. If it had been sent before, it may
+    /// have been handled.
+    #[error("it expired before it was delivered")]
+    Expired,
+    /// It is volatile, and there was no connection, or others waited before it.
+    #[error("a volatile message could not be sent at once")]
+    Dropped,
     /// The peer's handler refused it.
     #[error("the peer refused it: {reason}")]
     Refused {

@@ -28,8 +28,11 @@ pub enum Event {
     /// The client is about to try again, after a wait.
     Reconnecting(Reconnecting),
     /// A connection has ended; on the client also an attempt at one that it was told to drop, and its own end. On the
-    /// client `Reconnecting` follows, unless it was told to stop, or closed with 1000.
+    /// client `Reconnecting` follows, unless it was told to stop, or was closed with 1000 or 4409. On the server the session
+    /// goes on under `hookup.v2`, and is over under other formats.
     Disconnected(Cause),
+    /// On the server, and as the last event there: the session is over, and why. Its connection has ended before.
+    SessionEnded(SessionEnd),
     /// Messages of the peer's that are lost for certain. Not raised by the two Hookup formats, whose sessions end with
     /// their connection.
     Gap {
@@ -54,6 +57,20 @@ impl From<Message> for Event {
             Message::Binary(binary) => Self::Binary(binary),
         }
     }
+}
+
+/// Why a session of the server is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionEnd {
+    /// Its connection has ended, and the wire format knows no sessions beyond that; or the server closed it with 1000.
+    Closed,
+    /// Its client was away for longer than `session_ttl`.
+    Expired,
+    /// Its client was away, for longer than any other's, and its place was needed for a new session.
+    Evicted,
+    /// The server has stopped, and its session store does not outlive it.
+    Stopped,
 }
 
 /// What is known when a connection opens.

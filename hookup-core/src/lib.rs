@@ -35,10 +35,13 @@ pub mod ws;
 pub use self::{
     backoff::Backoff,
     error::{ConfigError, Error, LONGEST, Receipt, SendError, SendFailure, SendResult},
-    event::{Cause, Connected, Event, Reconnecting},
+    event::{Cause, Connected, Event, Reconnecting, SessionEnd},
     handler::{EventHandler, Handling, IntoHandler, IntoOutcome, Refusal},
+    link::v2::{MessageKey, RunId, SessionId, State as SessionState},
     message::{Binary, Json, JsonError, Message, Outbound, Text},
-    outbox::{Entry, MemoryOutbox, Outbox, OutboxError, Stored, Usage},
+    outbox::{
+        Entry, MemoryOutbox, MemoryStore, Outbox, OutboxError, SessionStore, SledOutbox, SledStore, Stored, Usage,
+    },
     peer::{ClosePeer, Peer, PeerId},
     session::Limits,
     wire::{JsonProtocol, SimpleJson, WireFormat},

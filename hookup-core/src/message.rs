@@ -1,17 +1,33 @@
 //! What is sent and what arrives: `Text`, `Json` and `Binary`, and a message with its wishes.
 
-use std::{fmt, ops::Deref, time::Duration};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use crate::error::SendResult;
+use crate::{
+    error::{LONGEST, SendResult},
+    link::v2::MessageKey,
+};
+
+/// What `hookup.v2` says of a message that arrived.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery {
+    pub(crate) key: MessageKey,
+    pub(crate) redelivered: bool,
+}
 
 /// A text message. [`Text()`](fn@Text) makes one.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Text {
     text: ByteString,
+    delivery: Option<Delivery>,
 }
 
 /// A text message of a `&'static str`, a `String` or a [`ByteString`].
@@ -23,7 +39,7 @@ pub struct Text {
 /// ```
 #[allow(non_snake_case)]
 pub fn Text(text: impl Into<ByteString>) -> Text {
-    Text { text: text.into() }
+    Text { text: text.into(), delivery: None }
 }
 
 impl Text {
@@ -59,9 +75,10 @@ impl fmt::Display for Text {
 }
 
 /// A json message: JSON text that is known to be valid, not parsed any further. [`Json()`](fn@Json) makes one.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Json {
     raw: ByteString,
+    delivery: Option<Delivery>,
 }
 
 /// A json message of any value that serde can serialize.
@@ -79,7 +96,7 @@ pub struct Json {
 #[allow(non_snake_case)]
 pub fn Json<T: Serialize + ?Sized>(value: &T) -> Result<Json, JsonError> {
     let raw = serde_json::to_string(value).map_err(JsonError)?;
-    Ok(Json { raw: raw.into() })
+    Ok(Json { raw: raw.into(), delivery: None })
 }
 
 impl Json {
@@ -90,12 +107,12 @@ impl Json {
     pub fn from_raw(raw: impl Into<ByteString>) -> Result<Self, JsonError> {
         let raw = raw.into();
         serde_json::from_str::<serde::de::IgnoredAny>(&raw).map_err(JsonError)?;
-        Ok(Self { raw })
+        Ok(Self { raw, delivery: None })
     }
 
     /// JSON text that a parser has already walked over.
     pub(crate) fn checked(raw: ByteString) -> Self {
-        Self { raw }
+        Self { raw, delivery: None }
     }
 
     /// The JSON text, as it came.
@@ -135,15 +152,16 @@ impl fmt::Display for Json {
 pub struct JsonError(#[source] serde_json::Error);
 
 /// A binary message. [`Binary()`](fn@Binary) makes one.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Binary {
     bytes: Bytes,
+    delivery: Option<Delivery>,
 }
 
 /// A binary message of a `Vec<u8>`, a `&'static [u8]` or [`Bytes`].
 #[allow(non_snake_case)]
 pub fn Binary(bytes: impl Into<Bytes>) -> Binary {
-    Binary { bytes: bytes.into() }
+    Binary { bytes: bytes.into(), delivery: None }
 }
 
 impl Binary {
@@ -189,6 +207,16 @@ impl Message {
         self.len() == 0
     }
 
+    pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
+        let place = match &mut self {
+            Self::Text(text) => &mut text.delivery,
+            Self::Json(json) => &mut json.delivery,
+            Self::Binary(binary) => &mut binary.delivery,
+        };
+        *place = Some(delivery);
+        self
+    }
+
     /// The payload: the text, the JSON text, or the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -204,6 +232,18 @@ impl Message {
 pub struct Outbound {
     message: Message,
     ack_within: Option<Duration>,
+    expiry: Expiry,
+    is_volatile: bool,
+}
+
+/// Until when a message is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    Never,
+    /// So long after it was accepted.
+    Within(Duration),
+    /// At this time since the Unix epoch, in milliseconds.
+    At(u64),
 }
 
 impl Outbound {
@@ -213,6 +253,53 @@ impl Outbound {
     pub fn needs_ack(mut self, within: Duration) -> Self {
         self.ack_within = Some(within);
         self
+    }
+
+    /// Gives the message up when it has not been delivered so long after it was accepted: it is not sent any more, and its
+    /// sender is told [`Expired`](crate::SendFailure::Expired). It goes by the wall clock, and on across a restart.
+    /// Times above a year count as a year.
+    pub fn expires_in(mut self, time: Duration) -> Self {
+        self.expiry = Expiry::Within(time.min(LONGEST));
+        self
+    }
+
+    /// Sends the message at once or not at all: it is dropped where there is no connection, and where others wait before
+    /// it. It never enters the outbox, is never sent twice, and cannot need an ack. A dropped one is the error
+    /// [`Dropped`](crate::SendFailure::Dropped) of `send`, and nothing after a `do_send`.
+    pub fn volatile(mut self) -> Self {
+        self.is_volatile = true;
+        self
+    }
+
+    /// Whether it is to be sent at once or not at all.
+    pub fn is_volatile(&self) -> bool {
+        self.is_volatile
+    }
+
+    /// Fixes the time at which it expires, when it is accepted at `now`: in milliseconds since the Unix epoch.
+    pub fn accepted_at(mut self, now: u64) -> Self {
+        if let Expiry::Within(time) = self.expiry {
+            self.expiry = Expiry::At(now.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+        }
+        self
+    }
+
+    /// The same, expiring at this time: in milliseconds since the Unix epoch. For an outbox that stores it.
+    pub fn expiring_at(mut self, at: u64) -> Self {
+        self.expiry = Expiry::At(at);
+        self
+    }
+
+    /// The time at which it expires, once it is accepted, in milliseconds since the Unix epoch.
+    pub fn expires_at(&self) -> Option<u64> {
+        match self.expiry {
+            Expiry::At(at) => Some(at),
+            Expiry::Never | Expiry::Within(_) => None,
+        }
+    }
+
+    pub(crate) fn has_expired(&self, now: u64) -> bool {
+        self.expires_at().is_some_and(|at| at <= now)
     }
 
     /// The message.
@@ -233,7 +320,7 @@ impl Outbound {
 
 impl<M: Into<Message>> From<M> for Outbound {
     fn from(message: M) -> Self {
-        Self { message: message.into(), ack_within: None }
+        Self { message: message.into(), ack_within: None, expiry: Expiry::Never, is_volatile: false }
     }
 }
 
@@ -242,11 +329,48 @@ impl actix::Message for Outbound {
 }
 
 macro_rules! message_kind {
-    ($($kind:ident),*) => {$(
+    ($($kind:ident . $payload:ident),*) => {$(
         impl $kind {
             /// Asks the peer to acknowledge the message; see [`Outbound::needs_ack`].
             pub fn needs_ack(self, within: Duration) -> Outbound {
                 Outbound::from(self).needs_ack(within)
+            }
+
+            /// Gives the message up when it was not delivered in time; see [`Outbound::expires_in`].
+            pub fn expires_in(self, time: Duration) -> Outbound {
+                Outbound::from(self).expires_in(time)
+            }
+
+            /// Sends the message at once or not at all; see [`Outbound::volatile`].
+            pub fn volatile(self) -> Outbound {
+                Outbound::from(self).volatile()
+            }
+
+            /// What no other message shares, of one that arrived over `hookup.v2` and is not volatile: a handler that
+            /// stores it with its effect, in one transaction, acts once however often the message comes.
+            pub fn key(&self) -> Option<MessageKey> {
+                self.delivery.map(|delivery| delivery.key)
+            }
+
+            /// Whether a process before this one may have handled the message already. Always false but for a message that
+            /// arrived over `hookup.v2` after a restart.
+            pub fn redelivered(&self) -> bool {
+                self.delivery.is_some_and(|delivery| delivery.redelivered)
+            }
+        }
+
+        /// Messages are equal when their payloads are.
+        impl PartialEq for $kind {
+            fn eq(&self, other: &Self) -> bool {
+                self.$payload == other.$payload
+            }
+        }
+
+        impl Eq for $kind {}
+
+        impl Hash for $kind {
+            fn hash<H: Hasher>(&self, hasher: &mut H) {
+                self.$payload.hash(hasher);
             }
         }
 
@@ -262,4 +386,4 @@ macro_rules! message_kind {
     )*};
 }
 
-message_kind!(Text, Json, Binary);
+message_kind!(Text.text, Json.raw, Binary.bytes);

@@ -38,6 +38,12 @@ impl Peer {
         Self { inner: Arc::new(Inner { id, remote, outbound, close }) }
     }
 
+    /// The same peer, at another address.
+    pub fn moved(&self, remote: Option<SocketAddr>) -> Self {
+        let Inner { id, outbound, close, .. } = &*self.inner;
+        Self { inner: Arc::new(Inner { id: *id, remote, outbound: outbound.clone(), close: close.clone() }) }
+    }
+
     /// A number that no other peer of this process has.
     pub fn id(&self) -> PeerId {
         self.inner.id

@@ -1,12 +1,13 @@
 //! The settings that a server and a client have in common, and their check.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::{
     error::ConfigError,
     heartbeat::Heartbeat,
+    link::v2,
     session::Limits,
-    wire::{Formats, Negotiation, WireFormat},
+    wire::{Formats, Negotiation, Protocol},
 };
 
 /// Settings as a builder gathers them.
@@ -45,7 +46,7 @@ pub struct Checked {
     /// The formats that are offered or accepted, in order of preference.
     pub formats: Formats,
     /// The format with a peer that names none.
-    pub default_format: Arc<dyn WireFormat>,
+    pub default_protocol: Protocol,
     /// The interval of the heartbeat, and after how many of them a peer is dead.
     pub heartbeat: Option<(Duration, u32)>,
     /// The bounds of a session.
@@ -59,7 +60,7 @@ impl Settings {
     /// [`ConfigError`] naming the first that cannot work.
     pub fn check(mut self) -> Result<Checked, ConfigError> {
         self.formats.validate()?;
-        let default_format = self.formats.by_name("default_subprotocol", &self.default_subprotocol)?;
+        let default_protocol = self.formats.by_name("default_subprotocol", &self.default_subprotocol)?;
         if let Some(names) = &self.subprotocols {
             self.formats.select("subprotocols", names)?;
         }
@@ -77,13 +78,23 @@ impl Settings {
         }
         self.limits.validate()?;
         let heartbeat = self.heartbeat.map(|interval| (interval, self.dead_after));
-        Ok(Checked { formats: self.formats, default_format, heartbeat, limits: self.limits })
+        Ok(Checked { formats: self.formats, default_protocol, heartbeat, limits: self.limits })
     }
 }
 
 impl Checked {
+    /// What a link of `hookup.v2` is told; `retain` is how long a server keeps a session without a connection.
+    pub fn link_limits(&self, retain: Duration) -> v2::Limits {
+        v2::Limits {
+            window: self.limits.window,
+            max_frame_bytes: self.limits.max_message_bytes,
+            ping: self.heartbeat.map_or(Duration::ZERO, |(interval, _)| interval),
+            retain,
+        }
+    }
+
     /// Chooses among the names that a client offered, given as the values of its `Sec-WebSocket-Protocol` lines.
     pub fn negotiate<'a>(&self, offered: impl IntoIterator<Item = &'a str>) -> Negotiation {
-        self.formats.negotiate(offered, &self.default_format)
+        self.formats.negotiate(offered, &self.default_protocol)
     }
 }

@@ -2,7 +2,7 @@
 
 mod link_support;
 
-use hookup_core::{Entry, Text, link::Received};
+use hookup_core::{Entry, Text, link::News};
 use link_support::{WITHIN, link, plain, push, receive, receive_ack, receive_request, reconnect, wanting_ack, written};
 
 #[test]
@@ -34,7 +34,7 @@ fn a_message_is_acked_when_it_was_handled_and_not_before() {
 #[test]
 fn a_message_that_wants_no_ack_gets_none() {
     let mut link = link(10);
-    let Received::Message { ticket, .. } = receive(&mut link, "plain") else { unreachable!() };
+    let News::Message { ticket, .. } = receive(&mut link, "plain") else { unreachable!() };
     link.handled(ticket, Ok(()));
     assert_eq!(written(&mut link), [""; 0]);
 }
@@ -66,11 +66,11 @@ fn an_ack_that_comes_twice_or_late_or_was_never_due_is_unknown() {
     let mut link = link(10);
     push(&mut link, [wanting_ack(1), wanting_ack(2)]);
     written(&mut link);
-    assert_eq!(receive_ack(&mut link, 1), Received::Acked { seq: 1 });
-    assert_eq!(receive_ack(&mut link, 1), Received::Unknown, "twice");
+    assert_eq!(receive_ack(&mut link, 1), News::Acked { seq: 1 });
+    assert_eq!(receive_ack(&mut link, 1), News::Nothing, "twice");
     assert!(link.ended(2).is_some(), "timed out");
-    assert_eq!(receive_ack(&mut link, 2), Received::Unknown, "late");
-    assert_eq!(receive_ack(&mut link, 3), Received::Unknown, "never due");
+    assert_eq!(receive_ack(&mut link, 2), News::Nothing, "late");
+    assert_eq!(receive_ack(&mut link, 3), News::Nothing, "never due");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn an_ack_with_an_id_of_an_earlier_connection_is_unknown() {
     push(&mut link, [wanting_ack(1)]);
     written(&mut link);
     reconnect(&mut link);
-    assert_eq!(receive_ack(&mut link, 1), Received::Unknown);
+    assert_eq!(receive_ack(&mut link, 1), News::Nothing);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn the_message_comes_back_when_its_ack_has_ended_and_only_then() {
     push(&mut link, [wanting_ack(1)]);
     assert_eq!(link.ended(1), None, "not sent yet");
     written(&mut link);
-    assert_eq!(receive_ack(&mut link, 1), Received::Acked { seq: 1 });
+    assert_eq!(receive_ack(&mut link, 1), News::Acked { seq: 1 });
     assert_eq!(link.first_awaiting(), Some(1), "who counts the time decides when it has ended");
     assert_eq!(link.ended(1), Some(wanting_ack(1).outbound));
     assert_eq!((link.ended(1), link.first_awaiting()), (None, None));
@@ -162,7 +162,7 @@ fn a_message_that_is_sent_again_has_a_new_id_and_is_pending_once() {
     reconnect(&mut link);
     push(&mut link, [wanting_ack(2), wanting_ack(3)]);
     assert_eq!(written(&mut link), ["request 2 as 1"], "the window is full with 1 and 2");
-    assert_eq!(receive_ack(&mut link, 1), Received::Acked { seq: 2 });
+    assert_eq!(receive_ack(&mut link, 1), News::Acked { seq: 2 });
     assert!(link.ended(2).is_some() && link.ended(2).is_none());
     assert_eq!(written(&mut link), ["request 3 as 2"]);
 }

@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use hookup_core::{
     Binary, Entry, JsonProtocol, Message, Outbound, SendFailure, SimpleJson, Text, WireFormat,
-    link::{Received, Transmit},
+    link::{News, Transmit},
     wire::{AckId, Inbound, WireError},
     ws::Frame,
 };
@@ -76,11 +76,11 @@ fn a_refusal_travels_where_the_format_has_one() {
     link.connected(Arc::new(Refusing));
     let ticket = receive_request(&mut link);
     link.handled(ticket, Err("no"));
-    let Some(Transmit::Reply(refusal)) = link.poll_transmit() else { unreachable!("it is refused") };
+    let Some(Transmit::Reply(refusal)) = link.poll_transmit(0) else { unreachable!("it is refused") };
     push(&mut link, [wanting_ack(5)]);
     written(&mut link);
-    assert_eq!(link.receive(refusal.clone()), Ok(Received::Refused { seq: 5, reason: "no".into() }));
-    assert_eq!(link.receive(refusal), Ok(Received::Unknown));
+    assert_eq!(link.receive(refusal.clone()), Ok(News::Nacked { seq: 5, reason: "no".into() }));
+    assert_eq!(link.receive(refusal), Ok(News::Nothing));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_message_that_the_format_cannot_render_fails_without_using_up_an_id() {
     let mut link = link(10);
     link.connected(Arc::new(Refusing));
     push(&mut link, [Entry { seq: 1, outbound: Text("unspeakable").needs_ack(WITHIN) }, wanting_ack(2)]);
-    let failed = link.poll_transmit();
+    let failed = link.poll_transmit(0);
     let Some(Transmit::Failed { failure: SendFailure::Unrenderable(words), .. }) = failed else { unreachable!() };
     assert_eq!(words, "no words");
     assert_eq!(written(&mut link), ["request 2 as 1"]);

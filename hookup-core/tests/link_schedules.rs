@@ -9,7 +9,7 @@ use std::{
 use hookup_core::{
     Entry, JsonProtocol, Outbound, SimpleJson, Text, Usage, WireFormat,
     ack::{AckTable, Owner},
-    link::{Link, Received, Ticket, Transmit},
+    link::{FormatLink, News, Ticket, Transmit},
     ws::Frame,
 };
 use proptest::prelude::*;
@@ -60,7 +60,7 @@ enum Outcome {
 
 /// One end: the link, and the least of a session that it needs around it.
 struct End {
-    link: Link,
+    link: FormatLink,
     outbox: BTreeMap<u64, Outbound>,
     /// The `seq` from which the outbox is to be loaded.
     cursor: u64,
@@ -86,7 +86,7 @@ struct World {
 impl End {
     fn new() -> Self {
         Self {
-            link: Link::new(WINDOW),
+            link: FormatLink::new(WINDOW),
             outbox: BTreeMap::new(),
             cursor: 0,
             accepted: 0,
@@ -153,7 +153,7 @@ impl World {
     fn transmit(&mut self, at: usize) -> bool {
         let end = &mut self.ends[at];
         end.load();
-        let Some(transmit) = end.link.poll_transmit() else { return false };
+        let Some(transmit) = end.link.poll_transmit(0) else { return false };
         let frame = match transmit {
             Transmit::Reply(frame) => frame,
             Transmit::Message { frame, entry } => {
@@ -162,13 +162,14 @@ impl World {
             }
             Transmit::Request { frame, seq, within } => {
                 assert!(!end.answered.contains(&seq), "{seq} was answered, and is sent again");
-                self.table.arm(end.owner, seq, self.now + within);
+                self.table.arm(end.owner, seq, self.now + within.expect("only those that want an ack are pending"));
                 end.pending.insert(seq, end.outbox[&seq].message().len() as u64);
                 let bytes = end.pending.values().sum::<u64>();
                 let within_window = end.pending.len() <= WINDOW.messages && bytes <= WINDOW.bytes;
                 assert!(within_window || end.pending.len() == 1, "the window is exceeded: {:?}", end.pending);
                 frame
             }
+            Transmit::Frame(frame) => unreachable!("nothing volatile was pushed: {frame:?}"),
             Transmit::Failed { entry, .. } => {
                 self.table.end(end.owner, entry.seq);
                 end.end_ack(entry.seq, Outcome::Unsupported);
@@ -182,16 +183,16 @@ impl World {
     fn deliver(&mut self, at: usize) -> bool {
         let Some(frame) = self.wires[at].pop_front() else { return false };
         match self.ends[at].link.receive(frame).expect("it is well formed") {
-            Received::Message { message, ticket } => {
+            News::Message { message, ticket } => {
                 let seq = std::str::from_utf8(message.as_bytes()).ok().and_then(|text| text.parse().ok());
                 self.ends[at].inbox.push_back((seq.expect("a message says its seq"), ticket));
             }
-            Received::Acked { seq } => {
+            News::Acked { seq } => {
                 assert!(self.ends[1 - at].handled.contains(&seq), "{seq} is acked, and was not handled");
                 self.ends[at].answered.insert(seq);
             }
-            Received::Unknown => {}
-            Received::Refused { .. } => unreachable!("nobody refuses"),
+            News::Nothing => {}
+            other => unreachable!("nobody refuses, and the rest is of `hookup.v2`: {other:?}"),
         }
         true
     }

@@ -5,7 +5,7 @@ mod session_support;
 use std::sync::{Arc, Mutex, mpsc};
 
 use futures_util::FutureExt as _;
-use hookup_core::{Entry, JsonProtocol, MemoryOutbox, Outbox, OutboxError, Stored, Text};
+use hookup_core::{Entry, JsonProtocol, MemoryOutbox, Outbox, OutboxError, SessionState, Stored, Text};
 use session_support::{Session, done, limits};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -62,6 +62,10 @@ impl Outbox for Gated {
 
     fn is_durable(&self) -> bool {
         true
+    }
+
+    fn save(&mut self, state: &SessionState) -> Result<(), OutboxError> {
+        self.memory().save(state)
     }
 
     fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError> {

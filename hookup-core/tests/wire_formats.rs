@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use hookup_core::{
     Binary, CloseCode, Json, JsonProtocol, Message, SimpleJson, Text, WireFormat,
-    wire::{AckId, Formats, Inbound, Negotiation, WireError},
+    wire::{AckId, Formats, Inbound, Negotiation, Protocol, WireError},
     ws::Frame,
 };
 use proptest::prelude::*;
@@ -184,11 +184,12 @@ impl WireFormat for Pipes {
 fn a_format_of_ones_own_is_registered_under_its_name_and_negotiated() {
     let mut formats = Formats::default();
     formats.register(Pipes);
-    assert_eq!(formats.names(), "pipes.v1, jsonProtocol, simpleJson");
+    assert_eq!(formats.names(), "pipes.v1, hookup.v2, jsonProtocol, simpleJson");
     assert_eq!(formats.validate(), Ok(()));
 
-    let default: Arc<dyn WireFormat> = Arc::new(SimpleJson);
-    let Negotiation::Chosen(format) = formats.negotiate(["other, pipes.v1, jsonProtocol"], &default) else {
+    let default = Protocol::Format(Arc::new(SimpleJson));
+    let Negotiation::Chosen(Protocol::Format(format)) = formats.negotiate(["other, pipes.v1, jsonProtocol"], &default)
+    else {
         unreachable!("it is known");
     };
     assert_eq!(format.name(), "pipes.v1");
@@ -217,8 +218,8 @@ fn a_format_that_is_registered_twice_takes_the_place_of_the_first() {
     }
     let mut formats = Formats::default();
     formats.register(Loud);
-    assert_eq!(formats.names(), "simpleJson, jsonProtocol");
-    let loud = formats.find("simpleJson").expect("it is known");
+    assert_eq!(formats.names(), "simpleJson, hookup.v2, jsonProtocol");
+    let Some(Protocol::Format(loud)) = formats.find("simpleJson") else { panic!("it is known") };
     assert_eq!(loud.render(&Text("hi").into(), None), Ok(Frame::Text("HI".into())));
     assert!(!loud.can_ack(&Text("hi").into()), "by default no message can be acked");
 }

@@ -2,12 +2,18 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
 use actix::Actor;
-use hookup_core::{EventHandler, IntoHandler, Usage, WireFormat, driver, settings, transport::Credit};
+use actix_web::HttpRequest;
+use hookup_core::{
+    EventHandler, IntoHandler, MemoryStore, SessionStore, Usage, WireFormat, driver, settings, transport::Credit,
+};
 
 use crate::{ConfigError, Hookup, HookupServer};
 
@@ -19,12 +25,32 @@ pub(crate) type Factory = dyn Fn() -> Box<dyn EventHandler> + Send + Sync;
 pub struct ServerBuilder {
     factory: Arc<Factory>,
     settings: settings::Settings,
+    store: Arc<dyn SessionStore>,
+    authenticate: Option<Arc<Authenticate>>,
+    session_ttl: Duration,
+    cursor_ttl: Duration,
+    max_sessions: usize,
+    hello_timeout: Duration,
+    retry: (Duration, Duration),
 }
+
+/// Says who a client is.
+pub(crate) type Authenticate = dyn Fn(&HttpRequest) -> Result<String, String> + Send + Sync;
 
 /// The settings of a server that runs, checked.
 pub(crate) struct Settings {
     pub(crate) factory: Arc<Factory>,
     pub(crate) common: settings::Checked,
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) authenticate: Option<Arc<Authenticate>>,
+    pub(crate) session_ttl: Duration,
+    pub(crate) cursor_ttl: Duration,
+    pub(crate) max_sessions: usize,
+    pub(crate) hello_timeout: Duration,
+    pub(crate) retry: (Duration, Duration),
+    /// How many connections there are, and how many have been let in.
+    pub(crate) connections: AtomicUsize,
+    pub(crate) admitted: AtomicU64,
     /// The server takes no more sessions.
     pub(crate) stopping: AtomicBool,
 }
@@ -42,7 +68,17 @@ impl HookupServer {
     {
         let mut settings = settings::Settings::default();
         settings.limits.outbox.bytes = 1 << 20;
-        ServerBuilder { factory: Arc::new(move || Box::new(factory().into_handler())), settings }
+        ServerBuilder {
+            factory: Arc::new(move || Box::new(factory().into_handler())),
+            settings,
+            store: Arc::new(MemoryStore::default()),
+            authenticate: None,
+            session_ttl: Duration::from_secs(120),
+            cursor_ttl: Duration::from_secs(24 * 3600),
+            max_sessions: 10_000,
+            hello_timeout: Duration::from_secs(10),
+            retry: (Duration::from_millis(500), Duration::from_secs(8)),
+        }
     }
 }
 
@@ -71,7 +107,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Which wire formats clients may choose. Default: all that are known, `jsonProtocol` and `simpleJson`.
+    /// Which subprotocols clients may choose. Default: all that are known: `hookup.v2`, `jsonProtocol` and `simpleJson`.
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.settings.subprotocols = Some(names.into_iter().map(Into::into).collect());
         self
@@ -109,15 +145,103 @@ impl ServerBuilder {
         self
     }
 
+    /// Where sessions of `hookup.v2` are kept. Default: [`MemoryStore`], from which they are gone with the process. With
+    /// [`SledStore`](crate::SledStore) they survive its end, SIGKILL included.
+    pub fn session_store(mut self, store: impl SessionStore) -> Self {
+        self.store = Arc::new(store);
+        self
+    }
+
+    /// How long a session of `hookup.v2` is kept without a connection. Default: 2 minutes.
+    pub fn session_ttl(mut self, ttl: Duration) -> Self {
+        self.session_ttl = ttl;
+        self
+    }
+
+    /// How long after a session's end it is remembered what was handled, so that what its client sends again is not handled
+    /// again. Default: 24 hours.
+    pub fn cursor_ttl(mut self, ttl: Duration) -> Self {
+        self.cursor_ttl = ttl;
+        self
+    }
+
+    /// How many sessions there may be. Default: 10,000. When there are so many, a new one takes the place of the one whose
+    /// client has been away for longest; when none is away, it is refused with HTTP 503.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.max_sessions = sessions;
+        self
+    }
+
+    /// How long a client of `hookup.v2` may take to say hello; then it is closed with 4408. Default: 10 s.
+    pub fn hello_timeout(mut self, timeout: Duration) -> Self {
+        self.hello_timeout = timeout;
+        self
+    }
+
+    /// The range of waits, drawn at random by each client, after which clients of `hookup.v2` are asked to connect again when
+    /// the server stops. Default: 0.5 to 8 s.
+    pub fn retry_after(mut self, from: Duration, to: Duration) -> Self {
+        self.retry = (from, to);
+        self
+    }
+
+    /// Asks who a client is, before it is let in: by the request's headers, query or address. A session of `hookup.v2` belongs
+    /// to whom this names, and another one who asks for it is closed with 4401. An error is answered with HTTP 401 and the
+    /// words. Default: everybody is let in, and a session belongs to who knows its id.
+    pub fn authenticate<N, E>(
+        mut self,
+        authenticate: impl Fn(&HttpRequest) -> Result<N, E> + Send + Sync + 'static,
+    ) -> Self
+    where
+        N: Into<String>,
+        E: fmt::Display,
+    {
+        self.authenticate = Some(Arc::new(move |request| match authenticate(request) {
+            Ok(name) => Ok(name.into()),
+            Err(error) => Err(error.to_string()),
+        }));
+        self
+    }
+
     /// Starts the server in the present actix System; it is mounted with [`Hookup::resource`].
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn start(self) -> Result<Hookup, ConfigError> {
-        let settings =
-            Settings { common: self.settings.check()?, factory: self.factory, stopping: AtomicBool::new(false) };
+        ConfigError::check_duration("session_ttl", self.session_ttl)?;
+        ConfigError::check_duration("cursor_ttl", self.cursor_ttl)?;
+        ConfigError::check_duration("hello_timeout", self.hello_timeout)?;
+        if self.max_sessions == 0 {
+            return Err(ConfigError::new("max_sessions", "must be above zero"));
+        }
+        if self.retry.0 > self.retry.1 || self.retry.1 > Duration::from_secs(24 * 3600) {
+            return Err(ConfigError::new("retry_after", "must be a range within a day"));
+        }
+        let settings = Settings {
+            common: self.settings.check()?,
+            factory: self.factory,
+            store: self.store,
+            authenticate: self.authenticate,
+            session_ttl: self.session_ttl,
+            cursor_ttl: self.cursor_ttl,
+            max_sessions: self.max_sessions,
+            hello_timeout: self.hello_timeout,
+            retry: self.retry,
+            connections: AtomicUsize::new(0),
+            admitted: AtomicU64::new(1),
+            stopping: AtomicBool::new(false),
+        };
         driver::check_system()?;
-        Ok(Hookup::new(Arc::new(settings), HookupServer::default().start()))
+        let stored = settings.store.sessions().map_err(|error| ConfigError::new("session_store", error))?;
+        let settings = Arc::new(settings);
+        let server = HookupServer::with(settings.clone(), stored).start();
+        Ok(Hookup::new(settings, server))
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("common", &self.common).finish_non_exhaustive()
     }
 }
 

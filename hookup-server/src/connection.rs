@@ -6,51 +6,83 @@
 
 use std::{
     cell::RefCell,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{self, Poll, Waker},
+    time::Duration,
 };
 
-use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Handler, StreamHandler};
+use actix::{
+    Actor, ActorContext as _, Addr, Arbiter, AsyncContext as _, Handler, Recipient, SpawnHandle, StreamHandler,
+};
 use actix_web::{Error, HttpRequest, HttpResponseBuilder, error::PayloadError, web};
 use actix_web_actors::ws::{self, HandshakeError, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
+    link::v2::Hello,
     transport::{CLOSE_TIMEOUT, Command, Credit, Notice, ReadGate},
-    ws::{Batch, Decoder, End, Outgoing, Role},
+    ws::{Batch, Decoder, End, Frame, Outgoing, Role},
 };
 
-use crate::session::{Opened, Session};
+use crate::{
+    admission::Place,
+    attach::{Adopted, Attach, Caller, Heard},
+    registry::HookupServer,
+    session::{Opened, Session},
+};
 
 /// Checks that a request is a WebSocket handshake, and begins the response.
 pub(crate) fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, HandshakeError> {
     ws::handshake(request)
 }
 
-/// Starts the connection of a session; what it returns is the body of the handshake's response.
+/// Starts a connection; what it returns is the body of the handshake's response.
 pub(crate) fn start(
-    session: Addr<Session>,
+    desk: Desk,
+    place: Place,
     payload: web::Payload,
     limits: Limits,
 ) -> impl Stream<Item = Result<Bytes, Error>> + 'static {
     let gate = Rc::new(RefCell::new(Gate { gate: ReadGate::new(limits.inbox), waker: None }));
     let decoder = Decoder::new(Role::Server, limits.max_message_bytes);
     let incoming = Incoming { payload, decoder, gate: gate.clone(), broken: None, is_over: false };
-    let connection = Connection { session, gate, incoming: Some(incoming), closing: None, ended: false };
+    let connection = Connection { desk, place, gate, incoming: Some(incoming), closing: None, ended: false };
     // The context's own reader knows no back-pressure; ours takes its place, and this one never has anything.
     WebsocketContext::create(connection, stream::pending())
 }
 
 /// The actor of one socket.
 pub(crate) struct Connection {
-    session: Addr<Session>,
+    desk: Desk,
+    place: Place,
     gate: Rc<RefCell<Gate>>,
     incoming: Option<Incoming>,
     /// What we sent a close frame with.
     closing: Option<CloseReason>,
     ended: bool,
+}
+
+/// Who is told what comes.
+pub(crate) enum Desk {
+    /// The session of a format.
+    Format(Addr<Session>),
+    /// Nobody yet: a client of `hookup.v2` is to say hello, within a time.
+    Greeting { greeter: Greeter, timeout: Option<SpawnHandle> },
+    /// The session that the hello named is being found.
+    Waiting,
+    /// A session, whose connection of this number it is.
+    Session { session: Recipient<Heard>, number: u64 },
+}
+
+/// What a hello is passed on with.
+pub(crate) struct Greeter {
+    pub(crate) server: Addr<HookupServer>,
+    pub(crate) principal: Option<String>,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) timeout: Duration,
 }
 
 impl Actor for Connection {
@@ -60,7 +92,18 @@ impl Actor for Connection {
         if let Some(incoming) = self.incoming.take() {
             ctx.add_stream(incoming);
         }
-        self.session.do_send(Opened(ctx.address().recipient()));
+        match &mut self.desk {
+            Desk::Format(session) => {
+                session.do_send(Opened(ctx.address().recipient()));
+                self.desk = Desk::Session { session: session.clone().recipient(), number: 1 };
+            }
+            Desk::Greeting { greeter, timeout } => {
+                *timeout = Some(ctx.run_later(greeter.timeout, |connection, ctx| {
+                    connection.close(CloseReason::new(CloseCode::HELLO_TIMEOUT, "no hello came"), ctx);
+                }));
+            }
+            Desk::Waiting | Desk::Session { .. } => {}
+        }
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
@@ -69,12 +112,72 @@ impl Actor for Connection {
 }
 
 impl Connection {
+    fn tell(&self, notice: Notice) {
+        if let Desk::Session { session, number } = &self.desk {
+            session.do_send(Heard { number: *number, notice });
+        }
+    }
+
     /// Tells the session, once, that the connection is over.
     fn end(&mut self, cause: Cause) {
         if !std::mem::replace(&mut self.ended, true) {
             let cause = self.closing.take().map_or(cause, Cause::WeClosed);
-            self.session.do_send(Notice::Ended(cause));
+            self.tell(Notice::Ended(cause));
         }
+    }
+
+    fn close(&mut self, reason: CloseReason, ctx: &mut WebsocketContext<Self>) {
+        if self.closing.is_some() {
+            return;
+        }
+        self.write(Outgoing::Close(reason.clone()), ctx);
+        self.closing = Some(reason);
+        // The answer may be behind more than the gate lets through; nobody takes any of it any more.
+        self.gate.borrow_mut().open_for_good();
+        ctx.run_later(CLOSE_TIMEOUT, |_, ctx| ctx.stop());
+    }
+
+    fn frames(&mut self, frames: Vec<Frame>, ctx: &mut WebsocketContext<Self>) {
+        match &mut self.desk {
+            Desk::Greeting { .. } => {
+                if let Err(reason) = self.greet(frames, ctx) {
+                    self.close(reason, ctx);
+                }
+            }
+            Desk::Waiting => {
+                let reason = "a client sends nothing between its hello and the welcome";
+                self.close(CloseReason::new(CloseCode::BAD_FRAME, reason), ctx);
+            }
+            Desk::Format(_) | Desk::Session { .. } => self.tell(Notice::Frames(frames)),
+        }
+    }
+
+    /// Passes the hello on, which must be all that came.
+    fn greet(&mut self, frames: Vec<Frame>, ctx: &mut WebsocketContext<Self>) -> Result<(), CloseReason> {
+        let mut credit = Credit::default();
+        frames.iter().for_each(|frame| credit.add(frame.len()));
+        self.gate.borrow_mut().handled(credit);
+        let mut frames = frames.into_iter();
+        let Some(first) = frames.next() else { return Ok(()) };
+        let hello = Hello::parse(first)?;
+        if frames.next().is_some() {
+            return Err(CloseReason::new(
+                CloseCode::BAD_FRAME,
+                "a client sends nothing between its hello and the welcome",
+            ));
+        }
+        if let Desk::Greeting { greeter, timeout } = std::mem::replace(&mut self.desk, Desk::Waiting) {
+            timeout.map(|timeout| ctx.cancel_future(timeout));
+            greeter.server.do_send(Attach {
+                hello,
+                principal: greeter.principal,
+                order: self.place.order,
+                remote: greeter.remote,
+                arbiter: Arbiter::current(),
+                connection: Caller::new(ctx.address()),
+            });
+        }
+        Ok(())
     }
 
     fn write(&self, outgoing: Outgoing, ctx: &mut WebsocketContext<Self>) {
@@ -97,9 +200,9 @@ impl StreamHandler<Arrival> for Connection {
         if self.closing.is_some() {
             // What comes after our close is of no interest, but for the answer to it.
         } else if !batch.frames.is_empty() {
-            self.session.do_send(Notice::Frames(batch.frames));
+            self.frames(batch.frames, ctx);
         } else if batch.alive {
-            self.session.do_send(Notice::Alive);
+            self.tell(Notice::Alive);
         }
         match batch.end {
             None => return,
@@ -111,7 +214,7 @@ impl StreamHandler<Arrival> for Connection {
                 self.end(Cause::PeerClosed(reason));
             }
             Some(End::Violation(reason)) => {
-                self.session.do_send(Notice::Violated(reason.clone()));
+                self.tell(Notice::Violated(reason.clone()));
                 if self.closing.is_none() {
                     self.write(Outgoing::Close(reason.clone()), ctx);
                 }
@@ -144,19 +247,21 @@ impl Handler<Command> for Connection {
                 }
                 // Being polled means that the socket took all that was written before: the context encodes these right away.
                 if written > 0 {
-                    self.session.do_send(Notice::Written(written));
+                    self.tell(Notice::Written(written));
                 }
             }
             Command::Ping => self.write(Outgoing::Ping, ctx),
-            Command::Close(reason) => {
-                self.write(Outgoing::Close(reason.clone()), ctx);
-                self.closing = Some(reason);
-                // The answer may be behind more than the gate lets through; the session takes none of it any more.
-                self.gate.borrow_mut().open_for_good();
-                ctx.run_later(CLOSE_TIMEOUT, |_, ctx| ctx.stop());
-            }
+            Command::Close(reason) => self.close(reason, ctx),
             Command::Abort => ctx.stop(),
         }
+    }
+}
+
+impl Handler<Adopted> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, Adopted { session, number }: Adopted, _: &mut Self::Context) {
+        self.desk = Desk::Session { session, number };
     }
 }
 

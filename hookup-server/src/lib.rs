@@ -28,6 +28,8 @@
 //!
 //! Without an application, [`ServerBuilder::listen`] binds a port by itself.
 
+mod admission;
+mod attach;
 mod builder;
 mod connection;
 mod hookup;
@@ -38,8 +40,9 @@ mod upgrade;
 
 pub use hookup_core::{
     self as core, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Error, Event, EventHandler, Handling,
-    IntoHandler, Json, JsonError, JsonProtocol, Message, Outbound, Peer, PeerId, Receipt, Reconnecting, Refusal,
-    SendError, SendFailure, SendResult, SimpleJson, Text, WireFormat, wire, ws::Frame,
+    IntoHandler, Json, JsonError, JsonProtocol, MemoryStore, Message, MessageKey, Outbound, Peer, PeerId, Receipt,
+    Reconnecting, Refusal, RunId, SendError, SendFailure, SendResult, SessionEnd, SessionId, SessionStore, SimpleJson,
+    SledStore, Text, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{

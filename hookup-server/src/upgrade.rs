@@ -1,9 +1,6 @@
 //! From an HTTP request to a session: the handshake, and the choice of a wire format.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{borrow::Cow, sync::Arc};
 
 use actix::Addr;
 use actix_web::{
@@ -11,9 +8,15 @@ use actix_web::{
     http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL},
     web,
 };
-use hookup_core::wire::Negotiation;
+use hookup_core::wire::{Negotiation, Protocol};
 
-use crate::{builder::Settings, connection, registry::HookupServer, session::Session};
+use crate::{
+    admission::admit,
+    builder::Settings,
+    connection::{self, Desk, Greeter},
+    registry::HookupServer,
+    session::Session,
+};
 
 pub(crate) fn upgrade(
     settings: &Arc<Settings>,
@@ -21,9 +24,6 @@ pub(crate) fn upgrade(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    if settings.stopping.load(Ordering::Relaxed) {
-        return HttpResponse::ServiceUnavailable().body("the server is stopping\n");
-    }
     // Before the subprotocol: what is no handshake at all is not a matter of subprotocols.
     let mut response = match connection::handshake(request) {
         Ok(response) => response,
@@ -31,17 +31,28 @@ pub(crate) fn upgrade(
     };
     let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
     let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>();
-    let format = match settings.common.negotiate(lines.iter().map(Cow::as_ref)) {
-        Negotiation::Chosen(format) => {
-            response.insert_header((SEC_WEBSOCKET_PROTOCOL, format.name()));
-            format
+    let protocol = match settings.common.negotiate(lines.iter().map(Cow::as_ref)) {
+        Negotiation::Chosen(protocol) => {
+            response.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol.name()));
+            protocol
         }
-        Negotiation::Default(format) => format,
+        Negotiation::Default(protocol) => protocol,
         Negotiation::Unknown => return unknown_subprotocol(settings),
     };
-    tracing::debug!(format = format.name(), peer = ?request.peer_addr(), "a session begins");
-    let session = Session::start(settings, server.clone(), request.peer_addr(), format);
-    response.streaming(connection::start(session, payload, settings.common.limits))
+    let (place, principal) = match admit(settings, request) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return *refusal,
+    };
+    let remote = request.peer_addr();
+    tracing::debug!(?protocol, ?remote, "a connection begins");
+    let desk = match protocol {
+        Protocol::Format(format) => Desk::Format(Session::of_format(settings, server.clone(), remote, format)),
+        Protocol::V2 => {
+            let timeout = settings.hello_timeout;
+            Desk::Greeting { greeter: Greeter { server: server.clone(), principal, remote, timeout }, timeout: None }
+        }
+    };
+    response.streaming(connection::start(desk, place, payload, settings.common.limits))
 }
 
 fn unknown_subprotocol(settings: &Settings) -> HttpResponse {

@@ -39,6 +39,7 @@ fn on_event(event: Event, peer: Peer) {
         Event::Binary(bytes) => println!("{id}: {} bytes", bytes.len()),
         Event::AckFailed(error) => println!("{id}: {:?} was not acked: {error}", error.message.message()),
         Event::Disconnected(cause) => println!("{id}: disconnected: {cause}"),
+        Event::SessionEnded(end) => println!("{id}: the session is over: {end:?}"),
         Event::Gap { missed } => println!("{id}: {missed} messages are lost"),
         Event::SessionLost => println!("{id}: the session is lost"),
         Event::Error(error) => println!("{id}: {error}"),

@@ -6,7 +6,9 @@ use std::{fmt::Debug, future::Future, net::SocketAddr, time::Duration};
 
 use actix::Addr;
 use hookup_client::{Backoff, ClientBuilder, Close, Closed, HookupClient, Reconnecting, SendResult};
-use hookup_server::{Event, EventHandler, Handling, Hookup, HookupServer, IntoHandler, Peer, ServerBuilder};
+use hookup_server::{
+    Event, EventHandler, Handling, Hookup, HookupServer, IntoHandler, Peer, ServerBuilder, SessionEnd,
+};
 use tokio::sync::mpsc;
 
 /// How long anything may take before a test is called stuck; no test waits for it to pass.
@@ -63,10 +65,10 @@ impl Server {
     }
 }
 
-/// A client that reconnects quickly.
+/// A client that reconnects quickly, and speaks the Hookup formats.
 pub(crate) fn client(url: String) -> ClientBuilder {
     let backoff = Backoff::default().initial(Duration::from_millis(1)).max(Duration::from_millis(20));
-    HookupClient::builder(url).backoff(backoff)
+    HookupClient::builder(url).backoff(backoff).subprotocols(["jsonProtocol", "simpleJson"])
 }
 
 /// A client that records.
@@ -106,7 +108,7 @@ pub(crate) async fn close(addr: &Addr<HookupClient>, within: Duration) -> usize 
 pub(crate) async fn replaced(received: &mut Events) {
     let (mut ended, mut begun) = (false, false);
     let both = |event: &Event| {
-        ended |= matches!(event, Event::Disconnected(_));
+        ended |= matches!(event, Event::SessionEnded(_));
         begun |= matches!(event, Event::Connected(_));
         (ended && begun).then_some(())
     };
@@ -172,6 +174,22 @@ impl Events {
             _ => None,
         })
         .await
+    }
+
+    pub(crate) async fn session_ended(&mut self) -> SessionEnd {
+        self.until("the session's end", |event| match event {
+            Event::SessionEnded(end) => Some(*end),
+            _ => None,
+        })
+        .await
+    }
+
+    /// A server's connection ends, and at once its session with it: there is nothing to report in between.
+    pub(crate) async fn ended(&mut self) -> hookup_server::Cause {
+        let cause = self.disconnected().await;
+        let event = self.next().await;
+        assert!(matches!(event, Event::SessionEnded(SessionEnd::Closed)), "{event:?}");
+        cause
     }
 
     pub(crate) async fn text(&mut self) -> String {

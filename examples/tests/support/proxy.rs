@@ -7,7 +7,7 @@ use std::{
     future::pending,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -28,7 +28,7 @@ use crate::support::{client, patient, soon};
 /// A TCP proxy on a port of its own, which it keeps while it refuses connections.
 pub(crate) struct Proxy {
     addr: SocketAddr,
-    server: SocketAddr,
+    server: Arc<Mutex<SocketAddr>>,
     /// Bound and not listening: connections are refused.
     shut: Option<TcpSocket>,
     open: Option<JoinHandle<()>>,
@@ -56,7 +56,7 @@ impl Proxy {
         let socket = bind(([127, 0, 0, 1], 0).into());
         Self {
             addr: socket.local_addr().expect("is bound"),
-            server,
+            server: Arc::new(Mutex::new(server)),
             shut: Some(socket),
             open: None,
             line: watch::Sender::default(),
@@ -77,11 +77,12 @@ impl Proxy {
     pub(crate) fn accept(&mut self) {
         let Some(socket) = self.shut.take() else { return };
         let listener = socket.listen(64).expect("listens");
-        let (server, line, accepted) = (self.server, self.line.subscribe(), self.accepted.clone());
+        let (server, line, accepted) = (self.server.clone(), self.line.subscribe(), self.accepted.clone());
         self.open = Some(tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.expect("accepts");
                 accepted.fetch_add(1, Ordering::SeqCst);
+                let server = *server.lock().expect("not poisoned");
                 tokio::spawn(forward(client, server, line.clone()));
             }
         }));
@@ -94,6 +95,12 @@ impl Proxy {
         // It was aborted, and has dropped its listener.
         let _ = open.await;
         self.shut = Some(bind(self.addr));
+    }
+
+    /// Leads new connections to another server, and ends those there are.
+    pub(crate) fn lead_to(&self, server: SocketAddr) {
+        *self.server.lock().expect("not poisoned") = server;
+        self.cut();
     }
 
     /// Ends all connections there are.

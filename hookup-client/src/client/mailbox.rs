@@ -8,7 +8,7 @@ use hookup_core::{
     ack::AckOutcomes,
     driver::now,
     session::Submission,
-    transport::{Command, FLUSH_TIMEOUT, Notice},
+    transport::{FLUSH_TIMEOUT, Notice},
 };
 use tokio::sync::oneshot;
 
@@ -34,10 +34,8 @@ impl Handler<Heard> for HookupClient {
             News::Opened { subprotocol, commands } => self.opened(subprotocol, commands),
             News::Failed(words) => self.lost(Cause::Failed(words)),
             News::Notice(Notice::Frames(frames)) => {
-                if let (Err(reason), State::Connected(connected)) = (self.core.receive(frames), &mut self.state)
-                    && !std::mem::replace(&mut connected.is_closing, true)
-                {
-                    connected.command(Command::Close(reason));
+                if let (Err(reason), State::Connected(connected)) = (self.core.receive(frames), &mut self.state) {
+                    connected.close(reason);
                 }
             }
             News::Notice(Notice::Alive) => {}

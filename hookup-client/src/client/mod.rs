@@ -8,11 +8,13 @@ use std::{fmt, rc::Rc, task, time::Instant};
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Error, Event, EventHandler, LONGEST, Outbox, Peer, Reconnecting,
-    backoff::Schedule,
+    backoff::{Schedule, random_between},
     driver::{Alarm, Drive, Driver, now},
     heartbeat::{Beat, Heartbeat},
+    link::v2,
     session::SessionCore,
     transport::Command,
+    wire::Protocol,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,9 +36,14 @@ pub struct HookupClient {
     attempt: u64,
     alarm: Alarm,
     closing: Option<Closing>,
+    /// How many connections in a row were closed with 4400, and came to nothing.
+    refused: u32,
     closers: Vec<oneshot::Sender<Closed>>,
     phase: Phase,
 }
+
+/// How many connections in a row may be closed with 4400 and come to nothing: another one would fare no better.
+const MAX_REFUSED: u32 = 3;
 
 /// The connection.
 enum State {
@@ -55,6 +62,10 @@ struct Connected {
     heartbeat: Option<Heartbeat>,
     /// When the connection will have lasted long enough for the backoff schedule to start again; `None` when it has.
     stable_at: Option<Instant>,
+    /// By when the server's welcome must have come; `None` when it has, and where there is none.
+    welcome_by: Option<Instant>,
+    /// When the client connects anew, because the server asked for it.
+    leave_at: Option<Instant>,
     /// A close frame was sent.
     is_closing: bool,
     /// It was sent to connect anew, or that was asked for since.
@@ -97,6 +108,7 @@ impl HookupClient {
         settings: Settings,
         handler: Box<dyn EventHandler>,
         outbox: Box<dyn Outbox>,
+        link: v2::Link,
     ) -> Addr<Self> {
         Self::create(move |ctx| {
             // No bound: a `send` takes its place in the order at once, as a `do_send` does. The outbox has the bound.
@@ -104,13 +116,14 @@ impl HookupClient {
             let addr = ctx.address();
             let peer = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
             Self {
-                core: SessionCore::new(settings.common.limits, peer, handler, outbox, addr.recipient()),
+                core: SessionCore::new(settings.common.limits, peer, handler, outbox, addr.recipient(), Some(link)),
                 schedule: settings.backoff.schedule(),
                 settings: Rc::new(settings),
                 state: State::Offline,
                 attempt: 0,
                 alarm: Alarm::default(),
                 closing: None,
+                refused: 0,
                 closers: Vec::new(),
                 phase: Phase::Running,
             }
@@ -127,37 +140,61 @@ impl HookupClient {
 
     fn opened(&mut self, subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command>) {
         let State::Connecting { _attempt } = std::mem::replace(&mut self.state, State::Offline) else { return };
-        let format = subprotocol.and_then(|name| self.settings.common.formats.find(&name));
-        let format = format.unwrap_or_else(|| self.settings.common.default_format.clone());
+        let common = &self.settings.common;
+        let protocol = subprotocol.and_then(|name| common.formats.find(&name));
+        let protocol = match protocol {
+            None if self.settings.require_reliable => {
+                return self.lost(Cause::Failed("the server did not choose hookup.v2, which is required".into()));
+            }
+            chosen => chosen.unwrap_or_else(|| common.default_protocol.clone()),
+        };
         let now = now();
+        let is_greeting = matches!(protocol, Protocol::V2);
         self.state = State::Connected(Connected {
             commands,
-            heartbeat: self.settings.common.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
+            heartbeat: common.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
             stable_at: Some(now + self.settings.backoff.stability()),
+            welcome_by: is_greeting.then(|| now + self.settings.connect_timeout),
+            leave_at: None,
             is_closing: false,
             is_reconnecting: false,
             _attempt,
         });
-        self.core.connected(format);
+        match protocol {
+            Protocol::V2 => self.core.connected_v2(),
+            Protocol::Format(format) => self.core.connected(format),
+        }
     }
 
     /// The connection is over, or could not be made.
     fn lost(&mut self, cause: Cause) {
         self.attempt += 1;
-        let was_connected = matches!(self.state, State::Connected(_));
-        let is_reconnecting = matches!(&self.state, State::Connected(connected) if connected.is_reconnecting);
+        let was_open = self.core.is_open();
+        // What the server asked for may have come together with its close.
+        self.heed_goaway(now());
+        let (is_reconnecting, leave_at) = match &self.state {
+            State::Connected(connected) => (connected.is_reconnecting, connected.leave_at),
+            _ => (false, None),
+        };
         let was_offline = matches!(self.state, State::Offline);
+        let was_connected = matches!(self.state, State::Connected(_));
+        if let Cause::PeerClosed(reason) = &cause {
+            self.core.peer_closed(reason);
+        }
         self.state = State::Offline;
         self.core.disconnected();
-        let closed =
-            matches!(&cause, Cause::WeClosed(reason) | Cause::PeerClosed(reason) if reason.code == CloseCode::NORMAL);
+        let code = match &cause {
+            Cause::WeClosed(reason) | Cause::PeerClosed(reason) => Some(reason.code),
+            _ => None,
+        };
+        let is_closed = code == Some(CloseCode::NORMAL) || code == Some(CloseCode::SUPERSEDED);
         match &self.closing {
             // What the close is to send goes over the connection that was asked for before it.
             Some(Closing { then: Then::End, .. }) if is_reconnecting => {
                 self.state = State::Waiting(now());
                 return self.core.tell(Event::Disconnected(cause));
             }
-            Some(Closing { then: Then::End, .. }) if closed => return self.end(cause),
+            Some(Closing { then: Then::End, .. }) if is_closed => return self.end(cause),
             Some(Closing { then: Then::Stay, .. }) => {
                 self.closing = None;
                 self.core.set_offline(true);
@@ -173,20 +210,33 @@ impl HookupClient {
             }
             _ => {}
         }
-        if was_connected {
+        let is_stopped = is_closed && was_connected;
+        if was_open || is_stopped {
             self.core.tell(Event::Disconnected(cause.clone()));
         }
-        if closed && was_connected {
+        self.refused += u32::from(code == Some(CloseCode::BAD_FRAME));
+        if is_stopped {
             self.core.set_offline(true);
+        } else if self.refused >= MAX_REFUSED {
+            self.give_up(self.refused, &cause);
+        } else if let Some(at) = leave_at {
+            let now = now();
+            self.state = State::Waiting(at);
+            let wait = at.saturating_duration_since(now);
+            self.core.tell(Event::Reconnecting(Reconnecting::new(1, wait, cause)));
         } else if let Some((attempt, wait)) = self.schedule.next_attempt() {
             // A wait that the jitter made absurd would overflow the clock.
             self.state = State::Waiting(now() + wait.min(LONGEST));
             self.core.tell(Event::Reconnecting(Reconnecting::new(attempt, wait, cause)));
         } else {
-            self.core.set_offline(true);
-            let attempts = self.schedule.attempts();
-            self.core.tell(Event::Error(Error::GaveUp { attempts, cause: cause.to_string() }));
+            self.give_up(self.schedule.attempts(), &cause);
         }
+    }
+
+    fn give_up(&mut self, attempts: u32, cause: &Cause) {
+        self.refused = 0;
+        self.core.set_offline(true);
+        self.core.tell(Event::Error(Error::GaveUp { attempts, cause: cause.to_string() }));
     }
 
     fn end(&mut self, cause: Cause) {
@@ -204,13 +254,21 @@ impl HookupClient {
                 let _ = commands.send(Command::Transmit { frames, credit });
             }
         });
-        if self.core.take_acked() {
+        if self.core.take_progress() {
             self.schedule.reset();
+            self.refused = 0;
         }
+        self.heed_goaway(now);
         match &mut self.state {
             // While the handler is behind, a new connection would only bring it more.
             State::Waiting(at) if *at <= now && self.core.is_reading() => self.connect(ctx),
             State::Connected(connected) => {
+                if self.core.is_open() {
+                    connected.welcome_by = None;
+                } else if connected.welcome_by.is_some_and(|at| at <= now) {
+                    connected.welcome_by = None;
+                    connected.close(CloseReason::new(CloseCode::HELLO_TIMEOUT, "no welcome came"));
+                }
                 if connected.stable_at.is_some_and(|at| at <= now) {
                     connected.stable_at = None;
                     self.schedule.reset();
@@ -231,6 +289,16 @@ impl HookupClient {
         self.close_when_ready(now);
     }
 
+    /// A server that is draining asks its clients to connect again, each at a time of its own.
+    fn heed_goaway(&mut self, now: Instant) {
+        let (Some((from, to)), State::Connected(connected)) = (self.core.goaway(), &mut self.state) else { return };
+        let leave_at = *connected.leave_at.get_or_insert_with(|| now + random_between(from, to));
+        if leave_at <= now && self.closing.is_none() && !connected.is_closing {
+            let reason = CloseCode::NORMAL.into();
+            self.closing = Some(Closing { reason, until: now, then: Then::Reconnect });
+        }
+    }
+
     fn close_when_ready(&mut self, now: Instant) {
         let Some(Closing { reason, until, then }) = &self.closing else { return };
         let is_sent = match then {
@@ -241,9 +309,7 @@ impl HookupClient {
         match &mut self.state {
             State::Connected(connected) if is_sent || is_late => {
                 connected.is_reconnecting |= then == Then::Reconnect;
-                if !std::mem::replace(&mut connected.is_closing, true) {
-                    connected.command(Command::Close(reason));
-                }
+                connected.close(reason);
             }
             State::Connected(_) => {}
             _ if then == Then::End && (is_sent || is_late) => self.end(Cause::WeClosed(reason)),
@@ -256,7 +322,8 @@ impl HookupClient {
 
     fn deadline(&self) -> Option<Instant> {
         let closing = self.closing.as_ref().map(|closing| closing.until);
-        match (&self.phase, &self.state) {
+        let retry = Some(&self.phase).filter(|phase| matches!(phase, Phase::Running)).and(self.core.deadline());
+        let own = match (&self.phase, &self.state) {
             (Phase::Running, State::Waiting(at)) => {
                 let attempt = Some(*at).filter(|_| self.core.is_reading());
                 closing.into_iter().chain(attempt).min()
@@ -264,15 +331,25 @@ impl HookupClient {
             (Phase::Running, State::Connected(connected)) => {
                 let heartbeat = connected.heartbeat.as_ref().map(Heartbeat::deadline);
                 let closing = closing.filter(|_| !connected.is_closing);
-                closing.into_iter().chain(heartbeat).chain(connected.stable_at).min()
+                let leave_at = connected.leave_at.filter(|_| !connected.is_closing);
+                let own = [closing, heartbeat, connected.stable_at, connected.welcome_by, leave_at];
+                own.into_iter().flatten().min()
             }
             (Phase::Running, _) => closing,
             _ => None,
-        }
+        };
+        own.into_iter().chain(retry).min()
     }
 }
 
 impl Connected {
+    /// Sends a close frame, once.
+    fn close(&mut self, reason: CloseReason) {
+        if !std::mem::replace(&mut self.is_closing, true) {
+            self.command(Command::Close(reason));
+        }
+    }
+
     fn command(&self, command: Command) {
         // A socket that has gone says so by itself.
         let _ = self.commands.send(command);
@@ -296,7 +373,7 @@ impl Drive for HookupClient {
             }
             if let Phase::Ending { cause, unsent } = &self.phase {
                 let unsent = *unsent;
-                if self.core.poll_end(Event::Disconnected(cause.clone()), cx).is_ready() {
+                if self.core.poll_end(true, Some(Event::Disconnected(cause.clone())), cx).is_ready() {
                     self.phase = Phase::Telling { unsent };
                 }
             }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{Entry, Outbox, OutboxError, Stored, Usage};
-use crate::message::Outbound;
+use crate::{link::v2::State, message::Outbound};
 
 /// The default outbox: it survives disconnects, not the end of the process.
 #[derive(Debug, Default)]
 pub struct MemoryOutbox {
     entries: BTreeMap<u64, Outbound>,
+    state: Option<State>,
 }
 
 impl Outbox for MemoryOutbox {
@@ -17,7 +18,8 @@ impl Outbox for MemoryOutbox {
         for outbound in self.entries.values() {
             usage.add(outbound.message().len() as u64);
         }
-        Stored { last_seq: self.entries.last_key_value().map_or(0, |(&seq, _)| seq), usage }
+        let last_seq = self.entries.last_key_value().map_or(0, |(&seq, _)| seq);
+        Stored { last_seq, usage, state: self.state.clone() }
     }
 
     fn is_durable(&self) -> bool {
@@ -48,6 +50,11 @@ impl Outbox for MemoryOutbox {
             loaded.push(entry);
         }
         Ok(loaded)
+    }
+
+    fn save(&mut self, state: &State) -> Result<(), OutboxError> {
+        self.state = Some(state.clone());
+        Ok(())
     }
 }
 

@@ -1,11 +1,17 @@
 //! The outbox: what has been accepted and has not left yet.
 
 mod memory;
+mod sled;
+mod store;
 
 use std::io;
 
-pub use self::memory::MemoryOutbox;
-use crate::message::Outbound;
+pub use self::{
+    memory::MemoryOutbox,
+    sled::{SledOutbox, SledStore},
+    store::{MemoryStore, SessionStore},
+};
+use crate::{link::v2::State, message::Outbound};
 
 /// A message in an outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +32,8 @@ impl Entry {
 /// Where accepted messages are kept until they have left. Implement it to keep them elsewhere.
 ///
 /// One session owns it, and makes one call at a time. A durable outbox may block: its calls are made on a thread for
-/// blocking work, never on an arbiter. [`testkit::outbox`](crate::testkit::outbox) checks an implementation.
+/// blocking work, never on an arbiter. After a crash, it holds what the first so many of its calls, in their order, would
+/// have left, the last of them perhaps in part: all of those that had to be durable, and perhaps more. [`testkit::outbox`](crate::testkit::outbox) checks an implementation.
 pub trait Outbox: Send + 'static {
     /// What it holds. Asked once, when it was opened.
     fn stored(&self) -> Stored;
@@ -51,15 +58,24 @@ pub trait Outbox: Send + 'static {
     /// # Errors
     /// When they could not be read.
     fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError>;
+
+    /// Keeps the state of the `hookup.v2` session beside its messages, in place of the one before. It returns when that
+    /// is as durable as an entry. It is called about once for each batch of messages that is received.
+    ///
+    /// # Errors
+    /// When it could not be kept. Nothing is acked then, and it is tried again.
+    fn save(&mut self, state: &State) -> Result<(), OutboxError>;
 }
 
 /// What an outbox holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stored {
     /// The highest `seq` that it holds; 0 when it holds nothing.
     pub last_seq: u64,
     /// What it holds.
     pub usage: Usage,
+    /// The state that was last saved, if one was.
+    pub state: Option<State>,
 }
 
 /// An amount of messages.
@@ -94,14 +110,14 @@ impl Usage {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutboxError {
-    /// Another process, or another client of this one, has it open.
-    #[error("the outbox {path} is in use; one client at a time can use it")]
+    /// Another process, or another client or server of this one, has it open.
+    #[error("the outbox {path} is in use; one client or server at a time can use it")]
     Locked {
         /// Where it is.
         path: String,
     },
-    /// What is stored there is not an outbox, or not whole.
-    #[error("the outbox {path} is damaged or not an outbox: {problem}; move the directory away to start afresh")]
+    /// What is stored there is not what was to be opened, is of another version, or is not whole.
+    #[error("the outbox {path} cannot be used: {problem}; move the directory away to start afresh")]
     Damaged {
         /// Where it is.
         path: String,

@@ -38,8 +38,10 @@ pub(super) struct Inbox {
 /// Where an event came from, and so what is to be done when it has been handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A frame of this many bytes.
-    Frame { ticket: Ticket, bytes: usize },
+    /// A frame of this many bytes, of the connection with this number.
+    Frame { ticket: Ticket, bytes: usize, connection: u64 },
+    /// Messages that the peer no longer has.
+    Gap { ticket: Ticket },
     /// A message of ours that was not delivered.
     Failure,
     /// The connection, or the session itself.
@@ -78,13 +80,25 @@ impl Inbox {
     }
 
     /// The event that is handed out when there is nothing else any more.
-    pub(super) fn push_last(&mut self, event: Event) {
-        self.last = Some(event);
+    pub(super) fn push_last(&mut self, event: Option<Event>) {
+        self.last = event;
         self.before_last = MAX_FAILURES;
     }
 
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Whether the handler is at work on a message of `hookup.v2`, of which is to be noted that it was handled.
+    pub(super) fn is_running_sequenced(&self) -> bool {
+        matches!(self.running, Some((_, Origin::Frame { ticket: Ticket::Sequenced { .. }, .. } | Origin::Gap { .. })))
+    }
+
+    /// Drops what the peer keeps until it is handled, and sends again.
+    pub(super) fn drop_sequenced(&mut self) {
+        self.queue.retain(|(_, origin)| {
+            !matches!(origin, Origin::Frame { ticket: Ticket::Sequenced { .. }, .. } | Origin::Gap { .. })
+        });
     }
 
     /// Whether the handler may have sent something since this was last asked.

@@ -11,15 +11,18 @@ use std::{
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::outbox::{Entry, Outbox, OutboxError};
+use crate::{
+    link::v2::State,
+    outbox::{Entry, Outbox, OutboxError},
+};
 
 pub(super) struct Keeper {
-    state: State,
+    stage: Stage,
     durable: bool,
     work: Work,
 }
 
-enum State {
+enum Stage {
     Idle(Box<dyn Outbox>),
     Busy(JoinHandle<(Box<dyn Outbox>, Done)>),
     Closing(JoinHandle<()>),
@@ -31,6 +34,7 @@ enum State {
 struct Work {
     appends: Vec<Entry>,
     removes: BTreeSet<u64>,
+    save: Option<State>,
     load: Option<Load>,
 }
 
@@ -50,27 +54,31 @@ pub(super) struct Done {
     pub(super) appended: Vec<Entry>,
     pub(super) append: Result<(), OutboxError>,
     pub(super) remove: Result<(), OutboxError>,
+    /// How the save went, if there was one.
+    pub(super) saved: Option<Result<(), OutboxError>>,
     pub(super) loaded: Option<(Load, Result<Vec<Entry>, OutboxError>)>,
 }
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.appends.is_empty() && self.removes.is_empty() && self.load.is_none()
+        self.appends.is_empty() && self.removes.is_empty() && self.save.is_none() && self.load.is_none()
     }
 
     fn run(self, outbox: &mut dyn Outbox) -> Done {
         let append = if self.appends.is_empty() { Ok(()) } else { guard(|| outbox.append(&self.appends)) };
         let removes = self.removes.into_iter().collect::<Vec<_>>();
         let remove = if removes.is_empty() { Ok(()) } else { guard(|| outbox.remove(&removes)) };
+        let saved = self.save.map(|state| guard(|| outbox.save(&state)));
         let loaded = self.load.map(|load| (load, guard(|| outbox.load(load.from, load.messages, load.bytes))));
-        Done { appended: self.appends, append, remove, loaded }
+        Done { appended: self.appends, append, remove, saved, loaded }
     }
 
     /// What becomes of work that has no outbox any more.
     fn fail(self) -> Done {
         let loaded = self.load.map(|load| (load, Err(OutboxError::Closed)));
         let append = if self.appends.is_empty() { Ok(()) } else { Err(OutboxError::Closed) };
-        Done { appended: self.appends, append, remove: Ok(()), loaded }
+        let saved = self.save.map(|_| Err(OutboxError::Closed));
+        Done { appended: self.appends, append, remove: Ok(()), saved, loaded }
     }
 }
 
@@ -81,7 +89,7 @@ fn guard<T>(call: impl FnOnce() -> Result<T, OutboxError>) -> Result<T, OutboxEr
 
 impl Keeper {
     pub(super) fn new(outbox: Box<dyn Outbox>) -> Self {
-        Self { durable: outbox.is_durable(), state: State::Idle(outbox), work: Work::default() }
+        Self { durable: outbox.is_durable(), stage: Stage::Idle(outbox), work: Work::default() }
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -101,6 +109,10 @@ impl Keeper {
         self.work.removes.contains(&seq)
     }
 
+    pub(super) fn save(&mut self, state: State) {
+        self.work.save = Some(state);
+    }
+
     pub(super) fn load(&mut self, load: Load) {
         self.work.load = Some(load);
     }
@@ -108,38 +120,38 @@ impl Keeper {
     /// Does what has piled up; pending when there is nothing to do, or while it is being done.
     pub(super) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Done> {
         loop {
-            match std::mem::replace(&mut self.state, State::Closed) {
-                State::Busy(mut task) => match Pin::new(&mut task).poll(cx) {
+            match std::mem::replace(&mut self.stage, Stage::Closed) {
+                Stage::Busy(mut task) => match Pin::new(&mut task).poll(cx) {
                     Poll::Ready(Ok((outbox, done))) => {
-                        self.state = State::Idle(outbox);
+                        self.stage = Stage::Idle(outbox);
                         return Poll::Ready(done);
                     }
                     // The runtime is shutting down; the state is closed from here on.
                     Poll::Ready(Err(_)) => {}
                     Poll::Pending => {
-                        self.state = State::Busy(task);
+                        self.stage = Stage::Busy(task);
                         return Poll::Pending;
                     }
                 },
-                State::Idle(mut outbox) => {
+                Stage::Idle(mut outbox) => {
                     if self.work.is_empty() {
-                        self.state = State::Idle(outbox);
+                        self.stage = Stage::Idle(outbox);
                         return Poll::Pending;
                     }
                     let work = std::mem::take(&mut self.work);
                     if self.durable {
-                        self.state = State::Busy(spawn_blocking(move || {
+                        self.stage = Stage::Busy(spawn_blocking(move || {
                             let done = work.run(&mut *outbox);
                             (outbox, done)
                         }));
                     } else {
                         let done = work.run(&mut *outbox);
-                        self.state = State::Idle(outbox);
+                        self.stage = Stage::Idle(outbox);
                         return Poll::Ready(done);
                     }
                 }
                 closed => {
-                    self.state = closed;
+                    self.stage = closed;
                     if self.work.is_empty() {
                         return Poll::Pending;
                     }
@@ -151,25 +163,25 @@ impl Keeper {
 
     /// Whether nothing is to be done or being done.
     pub(super) fn is_idle(&self) -> bool {
-        self.work.is_empty() && !matches!(self.state, State::Busy(_))
+        self.work.is_empty() && !matches!(self.stage, Stage::Busy(_))
     }
 
     /// Closes the outbox, off the arbiter if it may block. To be called when it is idle.
     pub(super) fn poll_close(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         loop {
-            match std::mem::replace(&mut self.state, State::Closed) {
-                State::Idle(outbox) if self.durable => {
-                    self.state = State::Closing(spawn_blocking(move || drop(outbox)));
+            match std::mem::replace(&mut self.stage, Stage::Closed) {
+                Stage::Idle(outbox) if self.durable => {
+                    self.stage = Stage::Closing(spawn_blocking(move || drop(outbox)));
                 }
-                State::Closing(mut task) => {
+                Stage::Closing(mut task) => {
                     if Pin::new(&mut task).poll(cx).is_pending() {
-                        self.state = State::Closing(task);
+                        self.stage = Stage::Closing(task);
                         return Poll::Pending;
                     }
                 }
-                State::Idle(_) | State::Closed => return Poll::Ready(()),
-                busy @ State::Busy(_) => {
-                    self.state = busy;
+                Stage::Idle(_) | Stage::Closed => return Poll::Ready(()),
+                busy @ Stage::Busy(_) => {
+                    self.stage = busy;
                     return Poll::Pending;
                 }
             }

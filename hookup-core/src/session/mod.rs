@@ -3,10 +3,13 @@
 //! [`SessionCore`] is driven by an actor: messages change it, and [`SessionCore::poll`] acts on what changed, once per
 //! wake-up, and gives the frames to write as one batch. It knows no socket.
 
+mod armed;
 mod core;
 mod flow;
 mod inbox;
 mod keeper;
+mod links;
+mod opening;
 mod outgoing;
 mod submission;
 
@@ -14,6 +17,7 @@ use crate::{error::ConfigError, outbox::Usage, transport::Credit};
 
 pub use self::{
     core::SessionCore,
+    opening::{open, random_session},
     submission::{Submission, Submissions},
 };
 

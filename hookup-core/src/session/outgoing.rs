@@ -10,11 +10,11 @@ use actix::dev::OneshotSender;
 
 use super::{
     keeper::{Done, Keeper, Load},
+    links::Links,
     submission::Waiter,
 };
 use crate::{
     error::{Receipt, SendFailure, SendResult},
-    link::Link,
     message::Outbound,
     outbox::{Entry, Outbox, OutboxError, Usage},
 };
@@ -34,8 +34,12 @@ pub(super) struct Outgoing {
     /// The next `seq` that goes to the link.
     cursor: u64,
     loading: bool,
-    /// A load has failed; the next is tried when the outbox has kept something, or a new connection begins.
+    /// A load has failed; the next is tried when the outbox has kept something, a new connection begins, or time passed.
     stuck: bool,
+    /// A save has failed; likewise.
+    unsaved: bool,
+    /// What is left is being read, to be given up.
+    is_draining: bool,
     waiters: Waiters,
     offline: bool,
 }
@@ -53,6 +57,12 @@ pub(super) struct Failed {
 pub(super) struct Report {
     pub(super) failed: Vec<Failed>,
     pub(super) errors: Vec<OutboxError>,
+}
+
+impl Report {
+    pub(super) fn is_empty(&self) -> bool {
+        self.failed.is_empty() && self.errors.is_empty()
+    }
 }
 
 /// Who waits for what; for a message of a `do_send`, nobody does.
@@ -83,18 +93,22 @@ impl Waiters {
 }
 
 impl Outgoing {
-    pub(super) fn new(outbox: Box<dyn Outbox>, bound: Usage, load_bytes: u64) -> Self {
+    /// `base` is a `seq` that was given to a message before, whether the outbox has one of it still or not.
+    pub(super) fn new(outbox: Box<dyn Outbox>, base: u64, bound: Usage, load_bytes: u64) -> Self {
         let stored = outbox.stored();
+        let last_seq = stored.last_seq.max(base);
         Self {
             keeper: Keeper::new(outbox),
             bound,
             load_bytes,
             usage: stored.usage,
-            last_seq: stored.last_seq,
-            committed: stored.last_seq,
+            last_seq,
+            committed: last_seq,
             cursor: 0,
             loading: false,
             stuck: false,
+            unsaved: false,
+            is_draining: false,
             waiters: Waiters::default(),
             offline: false,
         }
@@ -117,44 +131,86 @@ impl Outgoing {
     /// A new connection begins with what is oldest: what was not written, or not acked, is still there.
     pub(super) fn rewind(&mut self) {
         self.cursor = 0;
-        self.stuck = false;
     }
 
-    /// Takes a message, unless the outbox is at its bound.
-    pub(super) fn accept(&mut self, outbound: Outbound, waiter: Waiter) -> Result<(), Failed> {
+    /// Tries again what has failed.
+    pub(super) fn retry(&mut self) {
+        self.stuck = false;
+        self.unsaved = false;
+    }
+
+    /// Whether something has failed, and is to be tried again.
+    pub(super) fn has_failed(&self) -> bool {
+        self.stuck || self.unsaved
+    }
+
+    /// Takes a message. Given back if the outbox is at its bound.
+    pub(super) fn accept(&mut self, outbound: Outbound, waiter: Waiter) -> Option<Failed> {
         let bytes = outbound.message().len() as u64;
         if !self.usage.admits(bytes, self.bound) {
             let reason = SendFailure::Full { messages: self.usage.messages, bytes: self.usage.bytes };
-            return Err(Failed { outbound, reason, waiter });
+            return Some(Failed { outbound, reason, waiter });
         }
         self.last_seq += 1;
         self.usage.add(bytes);
         self.waiters.insert(self.last_seq, waiter, &outbound);
         self.keeper.append(Entry { seq: self.last_seq, outbound });
-        Ok(())
+        None
     }
 
-    /// A message has been delivered, or is not to be.
+    /// A message has been delivered, or is not to be: who waits for it.
     pub(super) fn forget(&mut self, seq: u64, bytes: u64) -> Waiter {
+        self.remove(seq, bytes);
+        self.waiters.take(seq)
+    }
+
+    /// A message has been delivered; the supervisor decides what to tell who waits for it.
+    pub(super) fn remove(&mut self, seq: u64, bytes: u64) {
         self.usage.subtract(bytes);
         self.keeper.remove(seq);
+    }
+
+    /// Who waits for a message, whether it stays or not.
+    pub(super) fn take_waiter(&mut self, seq: u64) -> Waiter {
         self.waiters.take(seq)
     }
 
     /// Lets the outbox work, and gives the link what it has room for. Pending when there is nothing to do.
-    pub(super) fn poll(&mut self, link: &mut Link, cx: &mut task::Context<'_>) -> Poll<Report> {
-        let messages = link.room();
+    pub(super) fn poll(&mut self, links: &mut Links, cx: &mut task::Context<'_>) -> Poll<Report> {
+        // A link that waited for a save may have room after it.
+        self.save(links);
+        let messages = links.room();
         if !self.stuck && !self.loading && messages > 0 && self.cursor <= self.committed {
             self.loading = true;
             self.keeper.load(Load { from: self.cursor, upto: self.committed, messages, bytes: self.load_bytes });
         }
-        self.keeper.poll(cx).map(|done| self.kept(done, link))
+        self.keeper.poll(cx).map(|done| self.kept(done, links))
     }
 
-    fn kept(&mut self, done: Done, link: &mut Link) -> Report {
+    /// Has the link's state saved, where that is due.
+    fn save(&mut self, links: &mut Links) {
+        let Some(link) = links.session() else { return };
+        if !self.keeper.is_durable() {
+            // It lives as long as the link does.
+            if link.begin_save() {
+                link.saved(true);
+            }
+        } else if !self.unsaved
+            && let Some(state) = link.poll_save()
+        {
+            self.keeper.save(state);
+        }
+    }
+
+    /// Whether the link's state is as it is persisted, or cannot be.
+    pub(super) fn is_saved(&self, links: &mut Links) -> bool {
+        self.unsaved || links.session().is_none_or(|link| !link.is_saving())
+    }
+
+    fn kept(&mut self, done: Done, links: &mut Links) -> Report {
         let mut report = Report::default();
         match done.append {
-            Ok(()) => self.appended(done.appended, link),
+            Ok(()) => self.appended(done.appended, links),
             Err(error) => {
                 let error = Arc::new(error);
                 // These leave a hole in the sequence; what is behind it is reached by loading.
@@ -166,28 +222,42 @@ impl Outgoing {
             }
         }
         report.errors.extend(done.remove.err());
+        if let (Some(saved), Some(link)) = (done.saved, links.session()) {
+            link.saved(saved.is_ok());
+            self.unsaved = saved.is_err();
+            report.errors.extend(saved.err());
+        }
         if let Some((load, loaded)) = done.loaded {
             self.loading = false;
-            // A load for a connection that has ended is of no use.
-            if load.from == self.cursor {
-                report.errors.extend(self.loaded(load, loaded, link).err());
+            if self.is_draining {
+                match loaded {
+                    Ok(entries) => {
+                        let failed = entries.into_iter().map(|entry| self.fail(entry, SendFailure::Closed));
+                        report.failed.extend(failed);
+                    }
+                    Err(error) => report.errors.push(error),
+                }
+            } else if load.from == self.cursor {
+                // A load for a connection that has ended is of no use.
+                report.errors.extend(self.loaded(load, loaded, links).err());
             }
         }
         report
     }
 
-    fn appended(&mut self, entries: Vec<Entry>, link: &mut Link) {
+    fn appended(&mut self, entries: Vec<Entry>, links: &mut Links) {
         for entry in entries {
             self.stuck = false;
             self.committed = entry.seq;
+            links.committed(entry.seq);
             if let Some(waiter) = self.waiters.accepted.remove(&entry.seq) {
                 // Whoever waited may have stopped to; the message is in the outbox all the same.
                 let _ = waiter.send(Ok(Receipt::Accepted));
             }
             // Where nothing older waits in the outbox, it need not be read back.
-            if self.cursor == entry.seq && link.room() > 0 {
+            if self.cursor == entry.seq && links.room() > 0 {
                 self.cursor += 1;
-                link.push(entry);
+                links.push(entry);
             }
         }
         if self.offline {
@@ -199,7 +269,7 @@ impl Outgoing {
         &mut self,
         load: Load,
         loaded: Result<Vec<Entry>, OutboxError>,
-        link: &mut Link,
+        links: &mut Links,
     ) -> Result<(), OutboxError> {
         let entries = loaded.inspect_err(|_| {
             // Not tried again at once, so as not to spin on a broken disk.
@@ -208,7 +278,7 @@ impl Outgoing {
         self.cursor = entries.last().map_or(load.upto, |last| last.seq) + 1;
         for entry in entries {
             if !self.keeper.is_removing(entry.seq) {
-                link.push(entry);
+                links.push(entry);
             }
         }
         Ok(())
@@ -230,29 +300,52 @@ impl Outgoing {
         }
     }
 
-    /// Gives up what is left, when the outbox is idle: what was sent and not acked is lost; what was not sent stays in a
-    /// durable outbox, and fails from one that is not.
-    pub(super) fn give_up(&mut self, link: &mut Link, cx: &mut task::Context<'_>) -> Vec<Failed> {
-        let mut failed = Vec::new();
-        while let Some((seq, outbound)) = link.first_awaiting().and_then(|seq| Some((seq, link.ended(seq)?))) {
-            let waiter = match self.keeper.is_durable() {
-                true => self.waiters.take(seq),
-                false => self.forget(seq, outbound.message().len() as u64),
-            };
-            failed.push(Failed { outbound, reason: SendFailure::Lost, waiter });
-        }
-        if !self.keeper.is_durable() {
-            // Such an outbox answers at once: first the removals above, then what is left.
-            self.keeper.load(Load { from: 0, upto: self.committed, messages: usize::MAX, bytes: u64::MAX });
-            while let Poll::Ready(done) = self.keeper.poll(cx) {
-                for entry in done.loaded.and_then(|(_, loaded)| loaded.ok()).into_iter().flatten() {
-                    let waiter = self.forget(entry.seq, entry.bytes());
-                    failed.push(Failed { outbound: entry.outbound, reason: SendFailure::Closed, waiter });
-                }
+    pub(super) fn is_durable(&self) -> bool {
+        self.keeper.is_durable()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    fn fail(&mut self, entry: Entry, reason: SendFailure) -> Failed {
+        let waiter = self.forget(entry.seq, entry.bytes());
+        Failed { outbound: entry.outbound, reason, waiter }
+    }
+
+    /// Gives up what is left. Where it stays in the outbox, only those are told who wait for an ack. Otherwise each
+    /// message fails: as lost, if it was sent, and as not sent, if not.
+    pub(super) fn poll_give_up(
+        &mut self,
+        stays: bool,
+        links: &mut Links,
+        is_armed: impl Fn(u64) -> bool,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Report> {
+        let mut report = Report::default();
+        while let Some((entry, was_sent)) = links.give_up() {
+            if !stays {
+                let reason = if was_sent { SendFailure::Lost } else { SendFailure::Closed };
+                report.failed.push(self.fail(entry, reason));
+            } else if is_armed(entry.seq) {
+                let waiter = self.waiters.take(entry.seq);
+                report.failed.push(Failed { outbound: entry.outbound, reason: SendFailure::Lost, waiter });
             }
         }
+        if !stays && self.usage.messages > 0 && !self.stuck && !self.is_draining {
+            self.is_draining = true;
+            self.keeper.load(Load { from: 0, upto: self.committed, messages: usize::MAX, bytes: u64::MAX });
+        }
+        while let Poll::Ready(done) = self.keeper.poll(cx) {
+            let kept = self.kept(done, links);
+            report.failed.extend(kept.failed);
+            report.errors.extend(kept.errors);
+        }
         self.release_waiters(|| SendFailure::Closed);
-        failed
+        if report.is_empty() && !self.keeper.is_idle() {
+            return Poll::Pending;
+        }
+        Poll::Ready(report)
     }
 
     /// Closes the outbox, when it is idle.

@@ -56,7 +56,7 @@ fn is_valid(text: &str) -> bool {
 }
 
 /// A JSON string, borrowed where it has no escapes.
-pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -1,31 +1,57 @@
-//! The wire formats that an end knows, in order of preference, and the choice of one.
+//! The subprotocols that an end knows, in order of preference, and the choice of one.
 
 use std::{fmt, sync::Arc};
 
 use super::{JsonProtocol, SimpleJson, WireFormat};
-use crate::error::ConfigError;
+use crate::{error::ConfigError, link::v2};
 
-/// The wire formats that an end knows or offers, in order of preference.
+/// A subprotocol.
+#[derive(Clone)]
+pub enum Protocol {
+    /// `hookup.v2`.
+    V2,
+    /// A format whose messages stand alone.
+    Format(Arc<dyn WireFormat>),
+}
+
+impl Protocol {
+    /// Its name in `Sec-WebSocket-Protocol`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::V2 => v2::NAME,
+            Self::Format(format) => format.name(),
+        }
+    }
+}
+
+impl fmt::Debug for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The subprotocols that an end knows or offers, in order of preference.
 #[derive(Clone)]
 pub struct Formats {
-    formats: Vec<Arc<dyn WireFormat>>,
+    formats: Vec<Protocol>,
 }
 
 /// What a server makes of the subprotocols that a client offered.
 #[derive(Debug)]
 pub enum Negotiation {
     /// The first offered one that it knows; its name is to be sent back.
-    Chosen(Arc<dyn WireFormat>),
+    Chosen(Protocol),
     /// None was offered: the configured default; no name is sent back.
-    Default(Arc<dyn WireFormat>),
+    Default(Protocol),
     /// Only unknown names were offered: HTTP 426, with the known names.
     Unknown,
 }
 
 impl Default for Formats {
-    /// `jsonProtocol`, then `simpleJson`.
+    /// `hookup.v2`, then `jsonProtocol`, then `simpleJson`.
     fn default() -> Self {
-        Self { formats: vec![Arc::new(JsonProtocol), Arc::new(SimpleJson)] }
+        let formats: [Arc<dyn WireFormat>; 2] = [Arc::new(JsonProtocol), Arc::new(SimpleJson)];
+        Self { formats: [Protocol::V2].into_iter().chain(formats.map(Protocol::Format)).collect() }
     }
 }
 
@@ -33,7 +59,7 @@ impl Formats {
     /// Puts a format first; it takes the place of one with its name.
     pub fn register(&mut self, format: impl WireFormat) {
         self.formats.retain(|known| known.name() != format.name());
-        self.formats.insert(0, Arc::new(format));
+        self.formats.insert(0, Protocol::Format(Arc::new(format)));
     }
 
     /// Keeps only the formats with these names, in this order.
@@ -41,7 +67,7 @@ impl Formats {
     /// # Errors
     /// [`ConfigError`] of `setting` when the list is empty, or names a format that is not known, or one twice.
     pub fn select(&mut self, setting: &'static str, names: &[String]) -> Result<(), ConfigError> {
-        let mut selected = Vec::<Arc<dyn WireFormat>>::new();
+        let mut selected = Vec::<Protocol>::new();
         for name in names {
             let format = self.by_name(setting, name)?;
             if selected.iter().any(|other| other.name() == name) {
@@ -60,7 +86,7 @@ impl Formats {
     ///
     /// # Errors
     /// [`ConfigError`] of `setting` when it is not known.
-    pub fn by_name(&self, setting: &'static str, name: &str) -> Result<Arc<dyn WireFormat>, ConfigError> {
+    pub fn by_name(&self, setting: &'static str, name: &str) -> Result<Protocol, ConfigError> {
         self.find(name).ok_or_else(|| {
             ConfigError::new(setting, format_args!("{name:?} is not a known wire format; known are {}", self.names()))
         })
@@ -71,6 +97,9 @@ impl Formats {
     /// # Errors
     /// [`ConfigError`] of `wire_format` otherwise.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.formats.iter().any(|format| matches!(format, Protocol::Format(format) if format.name() == v2::NAME)) {
+            return Err(ConfigError::new("wire_format", "hookup.v2 is built in, and cannot be replaced"));
+        }
         let is_token = |name: &str| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
         };
@@ -87,7 +116,7 @@ impl Formats {
     }
 
     /// The format of this name, if it is known.
-    pub fn find(&self, name: &str) -> Option<Arc<dyn WireFormat>> {
+    pub fn find(&self, name: &str) -> Option<Protocol> {
         self.formats.iter().find(|format| format.name() == name).cloned()
     }
 
@@ -102,11 +131,7 @@ impl Formats {
     }
 
     /// Chooses among the names that a client offered, given as the values of its `Sec-WebSocket-Protocol` lines.
-    pub fn negotiate<'a>(
-        &self,
-        offered: impl IntoIterator<Item = &'a str>,
-        default: &Arc<dyn WireFormat>,
-    ) -> Negotiation {
+    pub fn negotiate<'a>(&self, offered: impl IntoIterator<Item = &'a str>, default: &Protocol) -> Negotiation {
         let names = offered.into_iter().flat_map(|line| line.split(',')).map(str::trim);
         let mut names = names.filter(|name| !name.is_empty()).peekable();
         if names.peek().is_none() {
@@ -160,10 +185,10 @@ mod tests {
             formats.select("subprotocols", &names).map(|()| formats.names()).map_err(|error| error.to_string())
         };
         assert_eq!(select(&["simpleJson", "jsonProtocol"]), Ok("simpleJson, jsonProtocol".into()));
-        assert_eq!(select(&[]), Err("subprotocols: name at least one of jsonProtocol, simpleJson".into()));
+        assert_eq!(select(&[]), Err("subprotocols: name at least one of hookup.v2, jsonProtocol, simpleJson".into()));
         assert_eq!(
             select(&["x"]),
-            Err("subprotocols: \"x\" is not a known wire format; known are jsonProtocol, simpleJson".into())
+            Err("subprotocols: \"x\" is not a known wire format; known are hookup.v2, jsonProtocol, simpleJson".into())
         );
         assert_eq!(select(&["simpleJson", "simpleJson"]), Err("subprotocols: \"simpleJson\" is named twice".into()));
     }

@@ -1,6 +1,6 @@
 //! Wire formats: how messages, ack requests and acks look as WebSocket frames.
 
-mod envelope;
+pub(crate) mod envelope;
 mod formats;
 mod json_protocol;
 mod simple_json;
@@ -8,7 +8,7 @@ mod simple_json;
 use std::{borrow::Cow, fmt};
 
 pub use self::{
-    formats::{Formats, Negotiation},
+    formats::{Formats, Negotiation, Protocol},
     json_protocol::JsonProtocol,
     simple_json::SimpleJson,
 };

@@ -23,6 +23,16 @@ impl CloseCode {
     pub const TOO_BIG: Self = Self(1009);
     /// 1011: the server failed.
     pub const ERROR: Self = Self(1011);
+    /// 4400: a frame of `hookup.v2` that is malformed, or comes where it must not.
+    pub const BAD_FRAME: Self = Self(4400);
+    /// 4401: the session belongs to someone else.
+    pub const UNAUTHORISED: Self = Self(4401);
+    /// 4408: no hello came in time.
+    pub const HELLO_TIMEOUT: Self = Self(4408);
+    /// 4409: another connection of the same session took over.
+    pub const SUPERSEDED: Self = Self(4409);
+    /// 4429: what waits for this peer is above its bound.
+    pub const TOO_SLOW: Self = Self(4429);
 
     /// Whether the code may stand in a close frame (RFC 6455, sections 7.4.1 and 7.4.2).
     pub fn may_be_sent(self) -> bool {

@@ -91,7 +91,8 @@ impl Session {
             let addr = ctx.address();
             let new = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
             peer = Some(new.clone());
-            let core = SessionCore::new(limits, new, Box::new(Told(told, handler)), Box::new(outbox), addr.recipient());
+            let core =
+                SessionCore::new(limits, new, Box::new(Told(told, handler)), Box::new(outbox), addr.recipient(), None);
             Driven { core, confirms: true, ending: false, ended: false, written: write }
         });
         Self { addr, peer: peer.expect("it was made"), events, written }
@@ -188,7 +189,7 @@ impl Drive for Driven {
     fn drive(&mut self, ctx: &mut Self::Context, cx: &mut task::Context<'_>) {
         if self.ending && !self.ended {
             let last = Event::Disconnected(hookup_core::Cause::EndOfStream);
-            self.ended = self.core.poll_end(last, cx).is_ready();
+            self.ended = self.core.poll_end(true, Some(last), cx).is_ready();
         }
         loop {
             if self.ending && !self.ended {

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
+use super::{News, Ticket, Transmit};
 use crate::{
     error::SendFailure,
-    message::{Message, Outbound},
+    message::Outbound,
     outbox::{Entry, Usage},
     wire::{AckId, Inbound, WireError, WireFormat},
     ws::{CloseCode, Frame},
@@ -20,7 +21,7 @@ use crate::{
 
 /// The state of one end.
 #[derive(Debug)]
-pub struct Link {
+pub struct FormatLink {
     format: Option<Arc<dyn WireFormat>>,
     connection: u64,
     window: Usage,
@@ -35,6 +36,7 @@ pub struct Link {
     /// This connection's ids of those that were sent over it.
     ids: HashMap<AckId, u64>,
     replies: VecDeque<Frame>,
+    volatile: VecDeque<Outbound>,
 }
 
 #[derive(Debug)]
@@ -46,69 +48,6 @@ struct Awaiting {
     answered: bool,
 }
 
-/// Something to be written.
-#[derive(Debug)]
-pub enum Transmit {
-    /// An ack or a nack.
-    Reply(Frame),
-    /// A message that leaves the outbox when it was written.
-    Message {
-        /// Its frame.
-        frame: Frame,
-        /// It.
-        entry: Entry,
-    },
-    /// A message that leaves the outbox when its ack has ended.
-    Request {
-        /// Its frame.
-        frame: Frame,
-        /// Its `seq`.
-        seq: u64,
-        /// How long its sender waits, counted from the first time that it is sent.
-        within: Duration,
-    },
-    /// A message that cannot be sent over this connection's format; nothing is to be written.
-    Failed {
-        /// It.
-        entry: Entry,
-        /// Why.
-        failure: SendFailure,
-    },
-}
-
-/// What a frame meant.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Received {
-    /// A message for the handler; the ticket is to be given back when it is done.
-    Message {
-        /// The message.
-        message: Message,
-        /// What it is acked with.
-        ticket: Ticket,
-    },
-    /// The peer acked message `seq`.
-    Acked {
-        /// The message.
-        seq: u64,
-    },
-    /// The peer refused message `seq`.
-    Refused {
-        /// The message.
-        seq: u64,
-        /// The peer's words.
-        reason: String,
-    },
-    /// An ack of something that is not pending.
-    Unknown,
-}
-
-/// What a message is acked with; worthless once its connection has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
-    connection: u64,
-    ack: Option<AckId>,
-}
-
 const PANICKED: &str = "the wire format panicked";
 
 /// Calls a wire format, which may be the user's; `None` when it panicked.
@@ -116,7 +55,7 @@ fn guard<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).ok()
 }
 
-impl Link {
+impl FormatLink {
     /// A link without a connection, that lets at most `window` be sent and not acked.
     pub fn new(window: Usage) -> Self {
         Self {
@@ -131,6 +70,7 @@ impl Link {
             awaiting_usage: Usage::default(),
             ids: HashMap::new(),
             replies: VecDeque::new(),
+            volatile: VecDeque::new(),
         }
     }
 
@@ -157,6 +97,33 @@ impl Link {
         self.ids.clear();
         self.awaiting.values_mut().for_each(|awaiting| awaiting.id = None);
         self.replies.clear();
+        self.volatile.clear();
+    }
+
+    /// Takes a message that is sent at once, or else not at all; `false`: not at all.
+    pub fn push_volatile(&mut self, outbound: Outbound) -> bool {
+        let sends = self.format.is_some() && self.ready.is_empty() && self.volatile.len() < self.window.messages;
+        if sends {
+            self.volatile.push_back(outbound);
+        }
+        sends
+    }
+
+    /// The peer closed the connection because of a message that was too big for it. The longest that was sent over the
+    /// connection is one that is: it is given up, so that it is not sent for ever.
+    pub fn too_big(&mut self) -> Option<Transmit> {
+        let sent = self.awaiting.iter().filter(|(_, awaiting)| awaiting.id.is_some() && !awaiting.answered);
+        let (&seq, _) = sent.max_by_key(|(_, awaiting)| awaiting.outbound.message().len())?;
+        let outbound = self.ended(seq)?;
+        let len = outbound.message().len();
+        let failure = SendFailure::TooBig { len, limit: len.saturating_sub(1) };
+        Some(Transmit::Failed { entry: Entry { seq, outbound }, failure })
+    }
+
+    /// Takes over a message that was sent in another way, and whose ack is still waited for.
+    pub fn adopt(&mut self, entry: Entry) {
+        self.awaiting_usage.add(entry.bytes());
+        self.awaiting.insert(entry.seq, Awaiting { outbound: entry.outbound, id: None, answered: false });
     }
 
     /// The connection's format, if there is one.
@@ -187,19 +154,37 @@ impl Link {
     }
 
     /// The next thing to be written, if there is one and the window allows it.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    /// `now` is the time since the Unix epoch, in milliseconds.
+    pub fn poll_transmit(&mut self, now: u64) -> Option<Transmit> {
         if let Some(reply) = self.replies.pop_front() {
             return Some(Transmit::Reply(reply));
         }
+        if let Some(frame) = self.poll_volatile() {
+            return Some(Transmit::Frame(frame));
+        }
         let entry = self.pop_ready()?;
         let within = entry.outbound.ack_within();
-        let failure = match self.render(&entry.outbound)? {
-            Ok(frame) => return Some(self.sent(entry, within, frame)),
-            Err(failure) => failure,
+        let failure = if entry.outbound.has_expired(now) {
+            SendFailure::Expired
+        } else {
+            match self.render(&entry.outbound)? {
+                Ok(frame) => return Some(self.sent(entry, within, frame)),
+                Err(failure) => failure,
+            }
         };
         // It may have been sent over an earlier connection, in another format.
         self.ended(entry.seq);
         Some(Transmit::Failed { entry, failure })
+    }
+
+    fn poll_volatile(&mut self) -> Option<Frame> {
+        while let Some(outbound) = self.volatile.pop_front() {
+            match self.render(&outbound)? {
+                Ok(frame) => return Some(frame),
+                Err(error) => tracing::debug!(%error, "a volatile message is dropped"),
+            }
+        }
+        None
     }
 
     fn render(&self, outbound: &Outbound) -> Option<Result<Frame, SendFailure>> {
@@ -227,7 +212,7 @@ impl Link {
         if self.awaiting.insert(seq, awaiting).is_none() {
             self.awaiting_usage.add(len);
         }
-        Transmit::Request { frame, seq, within }
+        Transmit::Request { frame, seq, within: Some(within) }
     }
 
     /// Takes out the next message that the window lets through.
@@ -259,18 +244,16 @@ impl Link {
     ///
     /// # Errors
     /// When the format cannot parse it.
-    pub fn receive(&mut self, frame: Frame) -> Result<Received, WireError> {
-        let Some(format) = self.format.as_deref() else { return Ok(Received::Unknown) };
+    pub fn receive(&mut self, frame: Frame) -> Result<News, WireError> {
+        let Some(format) = self.format.as_deref() else { return Ok(News::Nothing) };
         let kept = frame.clone();
         let parsed = guard(|| format.parse(frame));
         Ok(match parsed.unwrap_or_else(|| Err(WireError::new(PANICKED, kept).closing(CloseCode::ERROR)))? {
             Inbound::Message { message, ack } => {
-                Received::Message { message, ticket: Ticket { connection: self.connection, ack } }
+                News::Message { message, ticket: Ticket::Connection { connection: self.connection, ack } }
             }
-            Inbound::Ack(id) => self.answered(id).map_or(Received::Unknown, |seq| Received::Acked { seq }),
-            Inbound::Nack { id, reason } => {
-                self.answered(id).map_or(Received::Unknown, |seq| Received::Refused { seq, reason })
-            }
+            Inbound::Ack(id) => self.answered(id).map_or(News::Nothing, |seq| News::Acked { seq }),
+            Inbound::Nack { id, reason } => self.answered(id).map_or(News::Nothing, |seq| News::Nacked { seq, reason }),
         })
     }
 
@@ -284,7 +267,7 @@ impl Link {
 
     /// The ticket of a frame that is to be counted against this connection, and never acked.
     pub fn ticket(&self) -> Ticket {
-        Ticket { connection: self.connection, ack: None }
+        Ticket::Connection { connection: self.connection, ack: None }
     }
 
     /// How many acks and refusals wait to be sent.
@@ -294,12 +277,14 @@ impl Link {
 
     /// Whether a message came over the present connection.
     pub fn is_current(&self, ticket: Ticket) -> bool {
-        self.format.is_some() && ticket.connection == self.connection
+        self.format.is_some()
+            && matches!(ticket, Ticket::Connection { connection, .. } if connection == self.connection)
     }
 
     /// The handler is done with a message; `Err` is its refusal.
     pub fn handled(&mut self, ticket: Ticket, outcome: Result<(), &str>) {
-        let (Some(format), Some(id)) = (self.format.as_deref(), ticket.ack) else { return };
+        let Ticket::Connection { ack: Some(id), .. } = ticket else { return };
+        let Some(format) = self.format.as_deref() else { return };
         if !self.is_current(ticket) {
             return;
         }
@@ -336,7 +321,7 @@ impl Link {
 
     /// Whether nothing is waiting to be sent.
     pub fn is_flushed(&self) -> bool {
-        self.ready.is_empty() && self.replies.is_empty()
+        self.ready.is_empty() && self.replies.is_empty() && self.volatile.is_empty()
     }
 
     /// Whether nothing is waiting to be sent, or to be acked.

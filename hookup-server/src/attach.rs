@@ -1,0 +1,81 @@
+//! What a connection, the registry and a session say to each other while they find together.
+
+use std::net::SocketAddr;
+
+use actix::{Addr, ArbiterHandle, Message, Recipient};
+use hookup_core::{
+    CloseReason,
+    link::v2::Hello,
+    transport::{Command, Notice},
+};
+
+use crate::connection::Connection;
+
+/// A connection asks for its session.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Attach {
+    /// What the client has said.
+    pub(crate) hello: Hello,
+    /// Who the client is, in the words of the server's authentication.
+    pub(crate) principal: Option<String>,
+    /// The connection's place in the order in which the server let connections in.
+    pub(crate) order: u64,
+    /// Where it is.
+    pub(crate) remote: Option<SocketAddr>,
+    /// The thread of the connection, where a new session is to live.
+    pub(crate) arbiter: ArbiterHandle,
+    /// The connection.
+    pub(crate) connection: Caller,
+}
+
+/// A connection that waits for its session. One that is dropped, by whoever went away with it, is closed.
+pub(crate) struct Caller(Option<Addr<Connection>>);
+
+/// The connection belongs to this session, as its connection of this number.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Adopted {
+    pub(crate) session: Recipient<Heard>,
+    pub(crate) number: u64,
+}
+
+/// What a connection tells its session.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Heard {
+    /// Which of the session's connections it is; what an earlier one still has to say is not heard.
+    pub(crate) number: u64,
+    pub(crate) notice: Notice,
+}
+
+impl Caller {
+    pub(crate) fn new(connection: Addr<Connection>) -> Self {
+        Self(Some(connection))
+    }
+
+    /// Makes it the session's connection of this number; `None` if it has gone.
+    pub(crate) fn adopt(mut self, session: Recipient<Heard>, number: u64) -> Option<Recipient<Command>> {
+        let connection = self.0.take().filter(Addr::connected)?;
+        connection.do_send(Adopted { session, number });
+        Some(connection.recipient())
+    }
+
+    /// Closes it.
+    pub(crate) fn refuse(mut self, reason: CloseReason) {
+        if let Some(connection) = self.0.take() {
+            connection.do_send(Command::Close(reason));
+        }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.do_send(Command::Close(CloseReason::new(
+                hookup_core::CloseCode::AWAY,
+                "the session has just ended; connect again",
+            )));
+        }
+    }
+}

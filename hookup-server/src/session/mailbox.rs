@@ -1,0 +1,175 @@
+//! What a session is sent: its connections, what they bring, and what the server and the user want of it.
+
+use actix::{AsyncContext as _, Context, Handler, Message, Recipient};
+use hookup_core::{
+    Cause, CloseCode, ClosePeer, CloseReason, Error, Event, Outbound, SessionEnd,
+    ack::AckOutcomes,
+    driver::now,
+    session::Submission,
+    transport::{Command, FLUSH_TIMEOUT, Notice},
+};
+
+use super::{Kind, Phase, Session};
+use crate::{
+    attach::{Attach, Heard},
+    registry::Change,
+};
+
+/// The connection of a format's session is open.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Opened(pub(crate) Recipient<Command>);
+
+/// The session's place is needed, or its time is over: it is to end for this reason, unless it has a connection.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Evict(pub(crate) SessionEnd);
+
+/// The server stops.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;
+
+impl Handler<Opened> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Opened(connection): Opened, _: &mut Context<Self>) {
+        if let Kind::Format(format) = &self.kind {
+            let format = format.clone();
+            let closing = self.closing.take();
+            self.begin_connection(connection);
+            self.closing = closing;
+            self.core.connected(format);
+        }
+    }
+}
+
+impl Handler<Attach> for Session {
+    type Result = ();
+
+    fn handle(&mut self, attach: Attach, ctx: &mut Context<Self>) {
+        if !matches!(self.phase, Phase::Running) {
+            return self.report(Change::Leaving(attach));
+        }
+        let Attach { hello, principal, order, remote, connection, .. } = attach;
+        let was_open = self.core.is_open();
+        let greeted = match self.core.principal() == principal.as_deref() {
+            // The network held its hello up: its client gave it up, and has said hello over another one since.
+            true if order < self.newest => Err(CloseReason::from(CloseCode::SUPERSEDED)),
+            true => self.core.greeted(&hello),
+            false => Err(CloseReason::new(CloseCode::UNAUTHORISED, "the session belongs to someone else")),
+        };
+        if let Err(reason) = greeted {
+            connection.refuse(reason);
+            if self.connection.is_none() {
+                self.report(Change::Detached);
+            }
+            return;
+        }
+        self.newest = order;
+        if let Some(old) = self.connection.take() {
+            let reason = CloseReason::from(CloseCode::SUPERSEDED);
+            old.commands.do_send(Command::Close(reason.clone()));
+            if was_open {
+                self.core.tell(Event::Disconnected(Cause::WeClosed(reason)));
+            }
+        }
+        self.core.set_peer(self.core.peer().moved(remote));
+        match connection.adopt(ctx.address().recipient(), self.connections + 1) {
+            Some(commands) => {
+                self.begin_connection(commands);
+                self.report(Change::Attached(self.core.peer().clone()));
+            }
+            None => {
+                self.core.disconnected();
+                self.expires = Some(now() + self.settings.session_ttl);
+                self.report(Change::Detached);
+            }
+        }
+    }
+}
+
+impl Handler<Heard> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Heard { number, notice }: Heard, _: &mut Context<Self>) {
+        if number != self.connections {
+            return;
+        }
+        let Some(connection) = &mut self.connection else { return };
+        if let (Some(heartbeat), Notice::Frames(_) | Notice::Alive) = (&mut connection.heartbeat, &notice) {
+            heartbeat.heard(now());
+        }
+        match notice {
+            Notice::Frames(frames) => {
+                if let Err(reason) = self.core.receive(frames) {
+                    self.closing = Some((reason, now()));
+                }
+            }
+            Notice::Alive => {}
+            Notice::Written(frames) => self.core.written(frames),
+            // What the peer does after our close is of no interest.
+            Notice::Violated(reason) if matches!(self.phase, Phase::Running) => {
+                self.core.tell(Event::Error(Error::Protocol(reason)));
+            }
+            Notice::Violated(_) => {}
+            Notice::Ended(cause) => self.disconnected(cause),
+        }
+    }
+}
+
+impl Handler<ClosePeer> for Session {
+    type Result = ();
+
+    fn handle(&mut self, ClosePeer { reason }: ClosePeer, _: &mut Context<Self>) {
+        match self.kind {
+            // The client comes back, to the same session.
+            Kind::Resumable(_) if reason.code != CloseCode::NORMAL => {}
+            Kind::Resumable(_) if self.connection.is_none() => return self.end(SessionEnd::Closed),
+            _ => self.core.stop_accepting(),
+        }
+        self.closing.get_or_insert((reason, now() + FLUSH_TIMEOUT));
+    }
+}
+
+impl Handler<Evict> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Evict(reason): Evict, _: &mut Context<Self>) {
+        match self.connection {
+            Some(_) => self.report(Change::Kept),
+            None => self.end(reason),
+        }
+    }
+}
+
+impl Handler<Stop> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Stop: Stop, _: &mut Context<Self>) {
+        self.stopping = true;
+        if let (Kind::Resumable(_), None, Phase::Running) = (&self.kind, &self.connection, &self.phase) {
+            return self.stop();
+        }
+        let (from, to) = self.settings.retry;
+        self.core.send_goaway(from, to);
+        self.core.stop_accepting();
+        self.closing.get_or_insert((CloseCode::AWAY.into(), now() + FLUSH_TIMEOUT));
+    }
+}
+
+impl Handler<AckOutcomes> for Session {
+    type Result = ();
+
+    fn handle(&mut self, outcomes: AckOutcomes, _: &mut Context<Self>) {
+        self.core.acks_ended(outcomes);
+    }
+}
+
+impl Handler<Outbound> for Session {
+    type Result = Submission;
+
+    fn handle(&mut self, outbound: Outbound, _: &mut Context<Self>) -> Submission {
+        self.core.submit(outbound)
+    }
+}

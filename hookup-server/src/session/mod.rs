@@ -1,0 +1,316 @@
+//! A session as an actor: the engine, the user's handler in it, and whichever connection it has.
+//!
+//! Under `hookup.v2` it outlives its connections, and any thread's connection can be its next. Under the formats it has
+//! one connection, and ends with it.
+
+mod mailbox;
+
+use std::{
+    future::Future as _,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Instant,
+};
+
+use actix::{Actor, ActorContext as _, Addr, ArbiterHandle, AsyncContext as _, Context, Recipient};
+use hookup_core::{
+    Cause, CloseCode, CloseReason, Event, MemoryOutbox, Outbox, OutboxError, Peer, SessionEnd, SessionId, WireFormat,
+    driver::{Alarm, Drive, Driver, now, wall_clock},
+    heartbeat::{Beat, Heartbeat},
+    link::v2,
+    session::SessionCore,
+    transport::Command,
+};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+pub(crate) use self::mailbox::{Evict, Opened, Stop};
+use crate::{
+    builder::Settings,
+    registry::{Change, HookupServer, Joined, Left, OfSession},
+};
+
+/// The actor of one session.
+pub(crate) struct Session {
+    core: SessionCore,
+    server: Addr<HookupServer>,
+    settings: Arc<Settings>,
+    kind: Kind,
+    connection: Option<Connected>,
+    /// How many connections there were; what an earlier one still has to say is not heard.
+    connections: u64,
+    /// The place of the newest of them in the order in which the server let connections in.
+    newest: u64,
+    /// When the session is over unless it has a connection by then.
+    expires: Option<Instant>,
+    closing: Option<(CloseReason, Instant)>,
+    stopping: bool,
+    alarm: Alarm,
+    phase: Phase,
+}
+
+enum Kind {
+    /// It ends with its connection.
+    Format(Arc<dyn WireFormat>),
+    /// Of `hookup.v2`.
+    Resumable(SessionId),
+}
+
+struct Connected {
+    commands: Recipient<Command>,
+    heartbeat: Option<Heartbeat>,
+}
+
+enum Phase {
+    /// Messages flow, or will.
+    Running,
+    /// What was not delivered is being reported, unless it stays in the store. Then this is the last event.
+    Ending { stays: bool, last: Option<SessionEnd> },
+    /// The store is being told.
+    Forgetting(JoinHandle<()>),
+    /// The handler is being told the rest.
+    Telling,
+}
+
+impl Session {
+    /// A session of a format; its connection says [`Opened`].
+    pub(crate) fn of_format(
+        settings: &Arc<Settings>,
+        server: Addr<HookupServer>,
+        remote: Option<SocketAddr>,
+        format: Arc<dyn WireFormat>,
+    ) -> Addr<Self> {
+        let settings = settings.clone();
+        let outbox = Box::<MemoryOutbox>::default();
+        Self::create(move |ctx| Self::new(settings, server, remote, Kind::Format(format), outbox, None, ctx))
+    }
+
+    /// A session of `hookup.v2`, on this thread, without a connection.
+    pub(crate) fn resumable(
+        settings: &Arc<Settings>,
+        server: Addr<HookupServer>,
+        arbiter: &ArbiterHandle,
+        outbox: Box<dyn Outbox>,
+        link: v2::Link,
+    ) -> Addr<Self> {
+        let settings = settings.clone();
+        Self::start_in_arbiter(arbiter, move |ctx| {
+            let kind = Kind::Resumable(link.session());
+            let mut session = Self::new(settings, server, None, kind, outbox, Some(link), ctx);
+            session.expires = Some(now() + session.settings.session_ttl);
+            session
+        })
+    }
+
+    fn new(
+        settings: Arc<Settings>,
+        server: Addr<HookupServer>,
+        remote: Option<SocketAddr>,
+        kind: Kind,
+        outbox: Box<dyn Outbox>,
+        link: Option<v2::Link>,
+        ctx: &mut Context<Self>,
+    ) -> Self {
+        // No bound: a `send` takes its place in the order at once, as a `do_send` does. The outbox has the bound.
+        ctx.set_mailbox_capacity(0);
+        let addr = ctx.address();
+        let peer = Peer::new(remote, addr.clone().recipient(), addr.clone().recipient());
+        let handler = (settings.factory)();
+        Self {
+            core: SessionCore::new(settings.common.limits, peer, handler, outbox, addr.recipient(), link),
+            server,
+            settings,
+            kind,
+            connection: None,
+            connections: 0,
+            newest: 0,
+            expires: None,
+            closing: None,
+            stopping: false,
+            alarm: Alarm::default(),
+            phase: Phase::Running,
+        }
+    }
+
+    fn command(&self, command: Command) {
+        if let Some(connection) = &self.connection {
+            connection.commands.do_send(command);
+        }
+    }
+
+    fn begin_connection(&mut self, commands: Recipient<Command>) {
+        let heartbeat = self.settings.common.heartbeat;
+        let heartbeat = heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now()));
+        self.connection = Some(Connected { commands, heartbeat });
+        self.connections += 1;
+        self.expires = None;
+        self.closing = None;
+    }
+
+    /// Tells the registry of a change.
+    fn report(&self, change: Change) {
+        if let Kind::Resumable(id) = self.kind {
+            self.server.do_send(OfSession(id, change));
+        }
+    }
+
+    /// The connection is over.
+    fn disconnected(&mut self, cause: Cause) {
+        if self.connection.take().is_none() {
+            return;
+        }
+        let was_open = self.core.is_open();
+        if let Cause::PeerClosed(reason) = &cause {
+            self.core.peer_closed(reason);
+        }
+        self.core.disconnected();
+        self.closing = None;
+        if was_open {
+            self.core.tell(Event::Disconnected(cause.clone()));
+        }
+        let is_closed = matches!(&cause, Cause::WeClosed(reason) if reason.code == CloseCode::NORMAL);
+        match self.kind {
+            _ if self.stopping => self.stop(),
+            Kind::Resumable(_) if !is_closed => {
+                self.expires = Some(now() + self.settings.session_ttl);
+                self.report(Change::Detached);
+            }
+            _ => self.end(SessionEnd::Closed),
+        }
+    }
+
+    /// The session is over.
+    fn end(&mut self, reason: SessionEnd) {
+        if let Phase::Running = self.phase {
+            self.phase = Phase::Ending { stays: false, last: Some(reason) };
+        }
+    }
+
+    /// The session is over in this process.
+    fn stop(&mut self) {
+        match self.kind {
+            Kind::Resumable(_) if self.settings.store.is_durable() => {
+                self.phase = Phase::Ending { stays: true, last: None };
+            }
+            _ => self.end(SessionEnd::Stopped),
+        }
+    }
+
+    fn run(&mut self, cx: &mut task::Context<'_>) {
+        let now = now();
+        let connection = &self.connection;
+        self.core.poll(now, cx, |frames, credit| {
+            if let Some(connection) = connection {
+                connection.commands.do_send(Command::Transmit { frames, credit });
+            }
+        });
+        if let Some((reason, deadline)) = &self.closing
+            && self.connection.is_some()
+            && (self.core.is_flushed() || *deadline <= now)
+        {
+            let reason = reason.clone();
+            self.command(Command::Close(reason.clone()));
+            // The connection waits for the peer's answer by itself.
+            return self.disconnected(Cause::WeClosed(reason));
+        }
+        if self.expires.is_some_and(|at| at <= now) {
+            return self.end(SessionEnd::Expired);
+        }
+        let is_reading = self.core.is_reading();
+        let heartbeat = self.connection.as_mut().and_then(|connection| connection.heartbeat.as_mut());
+        let Some(heartbeat) = heartbeat else { return };
+        if !is_reading {
+            heartbeat.heard(now);
+        }
+        match heartbeat.poll(now) {
+            Beat::Wait => {}
+            Beat::Ping => self.command(Command::Ping),
+            Beat::Dead => {
+                self.command(Command::Abort);
+                self.disconnected(Cause::Silent);
+            }
+        }
+    }
+
+    /// Tells the store that the session is over.
+    fn forget(&mut self) -> Phase {
+        let Some(state) = self.core.ended_state().filter(|_| matches!(self.kind, Kind::Resumable(_))) else {
+            return Phase::Telling;
+        };
+        let (store, now) = (self.settings.store.clone(), wall_clock());
+        let cursor_ttl = u64::try_from(self.settings.cursor_ttl.as_millis()).unwrap_or(u64::MAX);
+        let is_durable = store.is_durable();
+        let forget = move || {
+            let end = || store.end(&state, now).and_then(|()| store.forget(now.saturating_sub(cursor_ttl)));
+            // The store may be the user's.
+            let ended = catch_unwind(AssertUnwindSafe(end)).unwrap_or(Err(OutboxError::Panicked));
+            if let Err(error) = ended {
+                tracing::error!(%error, "the session store could not end a session");
+            }
+        };
+        if is_durable {
+            return Phase::Forgetting(spawn_blocking(forget));
+        }
+        forget();
+        Phase::Telling
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let Phase::Running = self.phase else { return None };
+        let connection = self.connection.as_ref();
+        let heartbeat = connection.and_then(|connection| connection.heartbeat.as_ref()).map(Heartbeat::deadline);
+        let closing = self.closing.as_ref().map(|&(_, deadline)| deadline).filter(|_| connection.is_some());
+        [heartbeat, closing, self.expires, self.core.deadline()].into_iter().flatten().min()
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Kind::Format(_) = self.kind {
+            self.server.do_send(Joined(self.core.peer().clone(), ctx.address()));
+        }
+        Driver::<Self>::spawn(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        // Still there after a panic alone, such as a wire format's.
+        self.command(Command::Close(CloseCode::ERROR.into()));
+        match self.kind {
+            Kind::Format(_) => self.server.do_send(Left(self.core.peer().id())),
+            Kind::Resumable(_) => self.report(Change::Gone),
+        }
+    }
+}
+
+impl Drive for Session {
+    fn drive(&mut self, ctx: &mut Self::Context, cx: &mut task::Context<'_>) {
+        loop {
+            if let Phase::Running = self.phase {
+                self.run(cx);
+            }
+            if let Phase::Ending { stays, last } = self.phase
+                && self.core.poll_end(stays, last.map(Event::SessionEnded), cx).is_ready()
+            {
+                self.phase = if stays { Phase::Telling } else { self.forget() };
+            }
+            if let Phase::Forgetting(task) = &mut self.phase
+                && let Poll::Ready(_) = Pin::new(task).poll(cx)
+            {
+                self.phase = Phase::Telling;
+            }
+            if let Phase::Telling = self.phase
+                && self.core.poll_told(now(), cx).is_ready()
+            {
+                ctx.stop();
+            }
+            self.alarm.set(self.deadline());
+            if !self.alarm.rang(cx) && !self.core.has_changed() {
+                break;
+            }
+        }
+    }
+}
