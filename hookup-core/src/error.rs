@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{message::Outbound, outbox::OutboxError, wire::WireError, ws::CloseReason};
+use crate::{outbound::Outbound, outbox::OutboxError, wire::WireError, ws::CloseReason};
 
 /// What sending a message comes to.
 pub type SendResult = Result<Receipt, SendError>;

@@ -23,6 +23,7 @@ mod handler;
 pub mod heartbeat;
 pub mod link;
 mod message;
+mod outbound;
 pub mod outbox;
 mod peer;
 pub mod session;
@@ -38,7 +39,8 @@ pub use self::{
     event::{Cause, Connected, Event, Reconnecting, SessionEnd},
     handler::{EventHandler, Handling, IntoHandler, IntoOutcome, Refusal},
     link::v2::{MessageKey, RunId, SessionId, State as SessionState},
-    message::{Binary, Json, JsonError, Message, Outbound, Text},
+    message::{Binary, Json, JsonError, Message, Text},
+    outbound::Outbound,
     outbox::{
         Entry, MemoryOutbox, MemoryStore, Outbox, OutboxError, SessionStore, SledOutbox, SledStore, Stored, Usage,
     },

@@ -13,7 +13,7 @@ use actix::Recipient;
 
 use crate::{
     error::{SendError, SendFailure, SendResult},
-    message::Outbound,
+    outbound::Outbound,
     ws::CloseReason,
 };
 

@@ -13,7 +13,7 @@ use std::{
 use super::{News, Ticket, Transmit};
 use crate::{
     error::SendFailure,
-    message::Outbound,
+    outbound::Outbound,
     outbox::{Entry, Usage},
     wire::{AckId, Inbound, WireError, WireFormat},
     ws::{CloseCode, Frame},

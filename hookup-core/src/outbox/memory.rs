@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Entry, Outbox, OutboxError, Stored, Usage};
-use crate::{link::v2::State, message::Outbound};
+use crate::{link::v2::State, outbound::Outbound};
 
 /// The default outbox: it survives disconnects, not the end of the process.
 #[derive(Debug, Default)]

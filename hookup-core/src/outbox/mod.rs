@@ -11,7 +11,7 @@ pub use self::{
     sled::{SledOutbox, SledStore},
     store::{MemoryStore, SessionStore},
 };
-use crate::{link::v2::State, message::Outbound};
+use crate::{link::v2::State, outbound::Outbound};
 
 /// A message in an outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::message::Outbound;
+use crate::outbound::Outbound;
 
 #[derive(Debug, Default)]
 pub(super) struct Armed {

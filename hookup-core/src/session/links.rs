@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::{
     error::SendFailure,
     link::{FormatLink, News, Ticket, Transmit, v2},
-    message::Outbound,
+    outbound::Outbound,
     outbox::{Entry, Usage},
     wire::WireFormat,
     ws::{CloseReason, Frame},

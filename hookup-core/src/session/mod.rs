@@ -3,15 +3,20 @@
 //! [`SessionCore`] is driven by an actor: messages change it, and [`SessionCore::poll`] acts on what changed, once per
 //! wake-up, and gives the frames to write as one batch. It knows no socket.
 
+mod accepting;
 mod armed;
 mod core;
+mod ending;
 mod flow;
 mod inbox;
+mod incoming;
 mod keeper;
 mod links;
 mod opening;
 mod outgoing;
 mod submission;
+mod turn;
+mod waiters;
 
 use crate::{error::ConfigError, outbox::Usage, transport::Credit};
 

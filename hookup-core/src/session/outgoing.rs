@@ -1,21 +1,19 @@
 //! Messages from acceptance to their end: counted, kept in the outbox, handed to the link in order, and reported.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     task::{self, Poll},
 };
-
-use actix::dev::OneshotSender;
 
 use super::{
     keeper::{Done, Keeper, Load},
     links::Links,
     submission::Waiter,
+    waiters::Waiters,
 };
 use crate::{
-    error::{Receipt, SendFailure, SendResult},
-    message::Outbound,
+    error::{Receipt, SendFailure},
+    outbound::Outbound,
     outbox::{Entry, Outbox, OutboxError, Usage},
 };
 
@@ -62,33 +60,6 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn is_empty(&self) -> bool {
         self.failed.is_empty() && self.errors.is_empty()
-    }
-}
-
-/// Who waits for what; for a message of a `do_send`, nobody does.
-#[derive(Debug, Default)]
-struct Waiters {
-    /// For messages to be accepted.
-    accepted: HashMap<u64, OneshotSender<SendResult>>,
-    /// For messages to be acked.
-    acked: HashMap<u64, (OneshotSender<SendResult>, Outbound)>,
-}
-
-impl Waiters {
-    fn insert(&mut self, seq: u64, waiter: Waiter, outbound: &Outbound) {
-        match waiter {
-            Some(waiter) if outbound.ack_within().is_some() => {
-                self.acked.insert(seq, (waiter, outbound.clone()));
-            }
-            Some(waiter) => {
-                self.accepted.insert(seq, waiter);
-            }
-            None => {}
-        }
-    }
-
-    fn take(&mut self, seq: u64) -> Waiter {
-        self.accepted.remove(&seq).or_else(|| self.acked.remove(&seq).map(|(waiter, _)| waiter))
     }
 }
 

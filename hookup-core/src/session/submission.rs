@@ -7,7 +7,7 @@ use actix::{
     dev::{MessageResponse, OneshotSender},
 };
 
-use crate::{error::SendResult, message::Outbound};
+use crate::{error::SendResult, outbound::Outbound};
 
 /// Resolves the `send` of one message; `None` after a `do_send`.
 pub(super) type Waiter = Option<OneshotSender<SendResult>>;

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     error::LONGEST,
-    message::{Binary, Json, Message, Outbound, Text},
+    message::{Binary, Json, Message, Text},
+    outbound::Outbound,
     ws::Frame,
 };
 

@@ -7,6 +7,7 @@
 mod frame;
 mod ids;
 mod receiving;
+mod render;
 mod sending;
 mod state;
 
@@ -24,7 +25,8 @@ pub use self::{
 };
 use super::{News, Ticket, Transmit};
 use crate::{
-    message::{Delivery, Message, Outbound},
+    message::{Delivery, Message},
+    outbound::Outbound,
     outbox::{Entry, Usage},
     ws::{CloseReason, Frame, Role},
 };
@@ -363,10 +365,10 @@ impl Link {
                     return Some(Transmit::Reply(reply));
                 }
                 if let Some((from, to)) = self.goaway.take() {
-                    return Some(Transmit::Frame(frame::goaway(from, to)));
+                    return Some(Transmit::Frame(render::goaway(from, to)));
                 }
                 if let Some(message) = self.volatile.pop_front() {
-                    return Some(Transmit::Frame(frame::message(&message, None)));
+                    return Some(Transmit::Frame(render::message(&message, None)));
                 }
                 self.sending.poll(now)
             }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    frame::{self, RunOffer, bad},
+    frame::{RunOffer, bad},
     ids::RunId,
+    render,
     state::Cursor,
 };
 use crate::ws::{CloseReason, Frame};
@@ -220,11 +221,11 @@ impl Receiving {
             refusal.sent = true;
             run.acked = run.acked.max(refusal.seq);
             run.again &= run.saved > run.acked;
-            return Some(frame::nack(named, refusal.seq, &refusal.reason));
+            return Some(render::nack(named, refusal.seq, &refusal.reason));
         }
         run.acked = run.saved.max(run.acked);
         run.again = false;
-        Some(frame::ack(named, run.acked))
+        Some(render::ack(named, run.acked))
     }
 }
 

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    frame::{self, RunOffer, bad},
+    frame::{RunOffer, bad},
     ids::{MAX_SEQ, RunId},
+    render,
     state::OwnRun,
 };
 use crate::{
     error::SendFailure,
     link::Transmit,
-    message::Outbound,
+    outbound::Outbound,
     outbox::{Entry, Usage},
     ws::CloseReason,
 };
@@ -321,7 +322,7 @@ impl Sending {
         if self.announced != Some(run.own.run) {
             self.announced = Some(run.own.run);
             self.reached = run.own.base + run.own.acked;
-            return Some(Transmit::Frame(frame::run(run.own.run)));
+            return Some(Transmit::Frame(render::run(run.own.run)));
         }
         let seq = place - run.own.base;
         if self.reached + 1 < place {
@@ -329,9 +330,9 @@ impl Sending {
             let from = self.reached + 1 - run.own.base;
             self.reached = place - 1;
             run.sent = run.sent.max(seq - 1);
-            return Some(Transmit::Frame(frame::skip(from, seq - 1)));
+            return Some(Transmit::Frame(render::skip(from, seq - 1)));
         }
-        let frame = frame::message(entry.outbound.message(), Some(seq));
+        let frame = render::message(entry.outbound.message(), Some(seq));
         if frame.len() > self.max_frame_bytes_here || seq > MAX_SEQ {
             let failure = SendFailure::TooBig { len: frame.len(), limit: self.max_frame_bytes_here };
             return Some(Transmit::Failed { entry: self.withdraw(self.sent)?, failure });

@@ -177,10 +177,7 @@ impl fmt::Debug for SledOutbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        link::v2::RunId,
-        message::{Outbound, Text},
-    };
+    use crate::{link::v2::RunId, message::Text, outbound::Outbound};
 
     fn entry(seq: u64, text: &'static str) -> Entry {
         Entry { seq, outbound: Text(text).into() }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     link::v2::State,
-    message::{Binary, Json, Message, Outbound, Text},
+    message::{Binary, Json, Message, Text},
+    outbound::Outbound,
 };
 
 const TEXT: u8 = 0;

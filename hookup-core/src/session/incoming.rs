@@ -1,0 +1,149 @@
+//! What comes in: frames, and what their meaning comes to.
+
+use super::{
+    core::SessionCore,
+    flow::Leaves,
+    inbox::{Inbox, Origin},
+    outgoing::Failed,
+};
+use crate::{
+    ack::{AckOp, AckOutcome, AckOutcomes},
+    error::{Error, Receipt, SendFailure},
+    event::{Connected, Event},
+    link::{News, v2},
+    outbound::Outbound,
+    ws::{CloseCode, CloseReason, Frame},
+};
+
+/// How many acks may wait for a peer that does not read them. To read no further instead could block both ends for ever.
+const MAX_REPLIES: usize = 64 * 1024;
+
+impl SessionCore {
+    /// Frames came in together.
+    ///
+    /// # Errors
+    /// The close reason that the connection is to end with, when the protocol or a wire format asks for it.
+    pub fn receive(&mut self, frames: Vec<Frame>) -> Result<(), CloseReason> {
+        self.check_replies()?;
+        for frame in frames {
+            let bytes = frame.len();
+            self.flow.received(bytes);
+            let received = self.links.receive(frame);
+            if !self.take_news(Some(bytes)) {
+                self.flow.handled(bytes, true);
+            }
+            received?;
+        }
+        self.check_replies()
+    }
+
+    pub(super) fn check_replies(&self) -> Result<(), CloseReason> {
+        match self.links.replies() > MAX_REPLIES {
+            true => Err(CloseReason::new(CloseCode::ERROR, "acks are asked for, and not read")),
+            false => Ok(()),
+        }
+    }
+
+    /// Acts on what the links have to say; whether a frame of this many bytes has gone to the inbox.
+    pub(super) fn take_news(&mut self, bytes: Option<usize>) -> bool {
+        let mut is_queued = false;
+        while let Some(news) = self.links.poll_news() {
+            self.changed = true;
+            let mut queue = |inbox: &mut Inbox, event, ticket| {
+                is_queued = true;
+                let bytes = bytes.unwrap_or_default();
+                inbox.push(event, Origin::Frame { ticket, bytes, connection: self.connection });
+            };
+            match news {
+                News::Opened { resumed } => {
+                    let mut connected = Connected::new(self.peer.clone(), v2::NAME);
+                    connected.resumed = resumed;
+                    self.tell(Event::Connected(connected));
+                }
+                News::Message { message, ticket } => queue(&mut self.inbox, message.into(), ticket),
+                // It takes its place in the inbox, so that a peer cannot fill the memory with such frames.
+                News::Unparsed(error) => {
+                    queue(&mut self.inbox, Event::Error(Error::Unparsed(error)), self.links.ticket());
+                }
+                News::Gap { missed, ticket } => self.inbox.push(Event::Gap { missed }, Origin::Gap { ticket }),
+                News::SessionLost => self.tell(Event::SessionLost),
+                News::Delivered { entry } => {
+                    self.has_progress = true;
+                    self.delivered(entry.seq, entry.outbound, AckOp::Acked { seq: entry.seq });
+                }
+                News::Refused { entry, reason } => {
+                    self.has_progress = true;
+                    let op = AckOp::Refused { seq: entry.seq, reason: reason.clone() };
+                    if let Some(failed) = self.delivered(entry.seq, entry.outbound, op) {
+                        self.fail(Failed { reason: SendFailure::Refused { reason }, ..failed });
+                    }
+                }
+                News::Acked { seq } => self.acks.push(AckOp::Acked { seq }),
+                News::Nacked { seq, reason } => self.acks.push(AckOp::Refused { seq, reason }),
+                News::Goaway { retry } => self.goaway = Some(retry),
+                News::Nothing => tracing::debug!("something that was handled before, or a late ack"),
+            }
+        }
+        is_queued
+    }
+
+    /// The peer is done with a message: it leaves the outbox. Given back if the supervisor does not wait for its ack.
+    pub(super) fn delivered(&mut self, seq: u64, outbound: Outbound, op: AckOp) -> Option<Failed> {
+        self.outgoing.remove(seq, outbound.message().len() as u64);
+        if !self.armed.is_armed(seq) {
+            self.armed.delivered(seq);
+            return Some(Failed { outbound, reason: SendFailure::Lost, waiter: None });
+        }
+        self.armed.answered(seq, outbound);
+        self.acks.push(op);
+        None
+    }
+
+    /// The supervisor has decided how acks ended.
+    pub fn acks_ended(&mut self, AckOutcomes(outcomes): AckOutcomes) {
+        for (seq, outcome) in outcomes {
+            let is_acked = matches!(outcome, AckOutcome::Acked);
+            let delivered = self.armed.ended(seq);
+            let left = match delivered {
+                // It has left the outbox already.
+                Some(outbound) => (outbound, self.outgoing.take_waiter(seq), false),
+                None => match self.links.ended(seq) {
+                    Some((outbound, true)) => {
+                        let waiter = self.outgoing.forget(seq, outbound.message().len() as u64);
+                        (outbound, waiter, false)
+                    }
+                    Some((outbound, false)) => {
+                        self.armed.stays(seq);
+                        (outbound, self.outgoing.take_waiter(seq), true)
+                    }
+                    None => continue,
+                },
+            };
+            let (outbound, waiter, stays) = left;
+            if is_acked {
+                self.has_progress = true;
+                if let Some(waiter) = waiter {
+                    // Whoever waited may have stopped to; the message has arrived all the same.
+                    let _ = waiter.send(Ok(Receipt::Acked));
+                }
+                continue;
+            }
+            let within = outbound.ack_within().unwrap_or_default();
+            let reason = match outcome {
+                AckOutcome::Refused(reason) => SendFailure::Refused { reason },
+                AckOutcome::TimedOut => SendFailure::TimedOut { within, stays },
+                AckOutcome::Lost | AckOutcome::Acked => SendFailure::Lost,
+            };
+            self.fail(Failed { outbound, reason, waiter });
+        }
+    }
+
+    /// The transport has written this many more frames.
+    pub fn written(&mut self, frames: usize) {
+        for _ in 0..frames {
+            if let Some(Leaves { seq, bytes }) = self.flow.written() {
+                self.outgoing.forget(seq, bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One wake-up: all that changed is acted upon, and what is to be written goes out as one batch.
+
+use std::{
+    task,
+    time::{Duration, Instant},
+};
+
+use super::{
+    core::SessionCore,
+    flow::Leaves,
+    inbox::Origin,
+    outgoing::{Failed, Report},
+};
+use crate::{
+    driver,
+    error::Error,
+    event::Event,
+    link::{Ticket, Transmit},
+    transport::Credit,
+    ws::Frame,
+};
+
+/// How long what failed in the outbox is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the handler may be at work before what it handled is acked, and others have their turn.
+const BURST: Duration = Duration::from_millis(50);
+
+impl SessionCore {
+    /// Acts on what changed since the last call. What is to be written goes to `transmit`, as one batch if it fits,
+    /// with what may be read again.
+    pub fn poll(&mut self, now: Instant, cx: &mut task::Context<'_>, mut transmit: impl FnMut(Vec<Frame>, Credit)) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.outgoing.retry();
+        }
+        self.burst = 0;
+        let limit = (self.limits.window.messages / 2).max(1);
+        loop {
+            while self.burst < limit && self.work(cx) {
+                if self.burst.is_multiple_of(16) && driver::now().duration_since(now) > BURST {
+                    self.burst = limit;
+                }
+            }
+            let has_sent = self.transmit(now, &mut transmit);
+            if self.burst >= limit {
+                // What was handled is acked, and others have their turn.
+                cx.waker().wake_by_ref();
+                break;
+            }
+            if !has_sent {
+                break;
+            }
+        }
+        self.acks.flush();
+        self.changed = false;
+        self.retry_at = match self.outgoing.has_failed() {
+            true => self.retry_at.filter(|&at| at > now).or(Some(now + RETRY_AFTER)),
+            false => None,
+        };
+    }
+
+    /// When [`SessionCore::poll`] is to be called at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Whether something changed since the last poll that nothing else wakes the actor for.
+    pub fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Takes messages in, runs the outbox and the handler; whether any of that came to something.
+    pub(super) fn work(&mut self, cx: &mut task::Context<'_>) -> bool {
+        self.accept_submitted();
+        let kept = self.outgoing.poll(&mut self.links, cx).map(|report| self.report(report));
+        self.take_news(None);
+        let handled = self.inbox.poll(&self.peer, cx).map(|(origin, outcome)| {
+            let outcome = outcome.as_ref().map(|&()| ()).map_err(|refusal| refusal.reason());
+            match origin {
+                Origin::Frame { ticket, bytes, connection } => {
+                    let is_current = self.is_connected && connection == self.connection;
+                    self.links.handled(ticket, outcome);
+                    self.flow.handled(bytes, is_current);
+                    self.has_progress |= matches!(ticket, Ticket::Sequenced { .. });
+                    self.burst += 1;
+                }
+                Origin::Gap { ticket } => self.links.handled(ticket, Ok(())),
+                Origin::Failure | Origin::State | Origin::Panic => {}
+            }
+        });
+        kept.is_ready() || handled.is_ready()
+    }
+
+    pub(super) fn report(&mut self, report: Report) {
+        report.failed.into_iter().for_each(|failed| self.fail(failed));
+        report.errors.into_iter().for_each(|error| self.tell(Event::Error(Error::Outbox(error))));
+    }
+
+    /// Hands the next batch to the transport; whether there was anything to do.
+    pub(super) fn transmit(&mut self, now: Instant, transmit: &mut impl FnMut(Vec<Frame>, Credit)) -> bool {
+        let (mut frames, mut failed) = (Vec::new(), false);
+        let wall = driver::wall_clock();
+        while self.flow.has_room() {
+            let Some(next) = self.links.poll_transmit(wall) else { break };
+            let (frame, leaves) = match next {
+                Transmit::Reply(frame) | Transmit::Frame(frame) => (frame, None),
+                Transmit::Message { frame, entry } => (frame, Some(Leaves { seq: entry.seq, bytes: entry.bytes() })),
+                Transmit::Request { frame, seq, within } => {
+                    if let Some(within) = within
+                        && self.armed.arm(seq)
+                    {
+                        self.acks.arm(seq, within, now);
+                    }
+                    (frame, None)
+                }
+                Transmit::Failed { entry, failure } => {
+                    self.armed.ended(entry.seq);
+                    let waiter = self.outgoing.forget(entry.seq, entry.bytes());
+                    self.fail(Failed { outbound: entry.outbound, reason: failure, waiter });
+                    failed = true;
+                    continue;
+                }
+            };
+            self.flow.hand(frame.len(), leaves);
+            frames.push(frame);
+        }
+        self.take_news(None);
+        let credit = self.flow.take_credit();
+        let has_batch = !frames.is_empty() || !credit.is_none();
+        if has_batch {
+            transmit(frames, credit);
+        }
+        has_batch || failed
+    }
+}
