@@ -31,6 +31,14 @@ pub fn v2_frame(data: &[u8]) {
     }
 }
 
+/// A message as it was, but for the blanks around a json message, which are no part of it.
+fn bare(message: &Message) -> &[u8] {
+    match message {
+        Message::Json(json) => json.as_str().trim_matches([' ', '\t', '\r', '\n']).as_bytes(),
+        other => other.as_bytes(),
+    }
+}
+
 /// Any frame is a message or an error of the formats; a message that was parsed is rendered to one that parses to itself.
 pub fn formats(data: &[u8]) {
     for format in [&JsonProtocol as &dyn WireFormat, &SimpleJson] {
@@ -39,8 +47,10 @@ pub fn formats(data: &[u8]) {
             && let Ok(frame) = format.render(&message, None)
         {
             let again = format.parse(frame).expect("what was rendered can be parsed");
-            if format.name() == JsonProtocol.name() {
-                assert_eq!(again, message.into());
+            if let hookup_core::wire::Inbound::Message { message: again, .. } = again
+                && format.name() == JsonProtocol.name()
+            {
+                assert_eq!(bare(&again), bare(&message));
             }
         }
     }
@@ -49,7 +59,7 @@ pub fn formats(data: &[u8]) {
     {
         let line = JsonProtocol::to_stored(&outbound).expect("it came from such a line");
         let again = JsonProtocol::from_stored(&line).expect("what was rendered can be parsed");
-        assert_eq!(again.message().as_bytes().len(), outbound.message().as_bytes().len());
+        assert_eq!(bare(again.message()).len(), bare(outbound.message()).len());
     }
 }
 

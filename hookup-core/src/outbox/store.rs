@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{MemoryOutbox, Outbox, OutboxError};
@@ -42,6 +42,28 @@ pub trait SessionStore: Send + Sync + 'static {
     /// # Errors
     /// When that failed.
     fn forget(&self, time: u64) -> Result<(), OutboxError>;
+}
+
+impl<S: SessionStore + ?Sized> SessionStore for Arc<S> {
+    fn is_durable(&self) -> bool {
+        (**self).is_durable()
+    }
+
+    fn sessions(&self) -> Result<Vec<SessionId>, OutboxError> {
+        (**self).sessions()
+    }
+
+    fn open(&self, session: SessionId) -> Result<Box<dyn Outbox>, OutboxError> {
+        (**self).open(session)
+    }
+
+    fn end(&self, state: &State, now: u64) -> Result<(), OutboxError> {
+        (**self).end(state, now)
+    }
+
+    fn forget(&self, time: u64) -> Result<(), OutboxError> {
+        (**self).forget(time)
+    }
 }
 
 /// How many ended sessions a store remembers; then the one that ended first is forgotten.
