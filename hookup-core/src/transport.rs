@@ -96,6 +96,17 @@ impl ReadGate {
         self.unhandled.add(bytes);
     }
 
+    /// This much came in another way, and is not handled yet.
+    pub fn owe(&mut self, unhandled: Credit) {
+        self.unhandled.frames += unhandled.frames;
+        self.unhandled.bytes += unhandled.bytes;
+    }
+
+    /// What is not handled yet.
+    pub fn unhandled(&self) -> Credit {
+        self.unhandled
+    }
+
     /// The session has handled this much.
     pub fn handled(&mut self, credit: Credit) {
         self.unhandled.frames = self.unhandled.frames.saturating_sub(credit.frames);

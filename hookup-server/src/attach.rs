@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use actix::{Addr, ArbiterHandle, Message, Recipient};
 use hookup_core::{
-    CloseReason,
+    Cause, CloseReason,
     link::v2::Hello,
-    transport::{Command, Notice},
+    transport::{Command, Credit, Notice},
 };
 
 use crate::connection::Connection;
@@ -32,12 +32,29 @@ pub(crate) struct Attach {
 /// A connection that waits for its session. One that is dropped, by whoever went away with it, is closed.
 pub(crate) struct Caller(Option<Addr<Connection>>);
 
-/// The connection belongs to this session, as its connection of this number.
+/// The connection belongs to this session, as its connection of this number. One that is dropped unread, with the mailbox
+/// of a connection that has just ended, tells the session of that end: the connection did not know whom to tell.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Adopted {
-    pub(crate) session: Recipient<Heard>,
-    pub(crate) number: u64,
+    session: Option<(Recipient<Heard>, u64)>,
+    /// What came over earlier connections and is not handled yet: it counts against this one's bound.
+    pub(crate) unhandled: Credit,
+}
+
+impl Adopted {
+    /// The session, and the number, for the connection that has read it.
+    pub(crate) fn take(mut self) -> Option<(Recipient<Heard>, u64)> {
+        self.session.take()
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        if let Some((session, number)) = self.session.take() {
+            session.do_send(Heard { number, notice: Notice::Ended(Cause::EndOfStream) });
+        }
+    }
 }
 
 /// What a connection tells its session.
@@ -55,9 +72,14 @@ impl Caller {
     }
 
     /// Makes it the session's connection of this number; `None` if it has gone.
-    pub(crate) fn adopt(mut self, session: Recipient<Heard>, number: u64) -> Option<Recipient<Command>> {
+    pub(crate) fn adopt(
+        mut self,
+        session: Recipient<Heard>,
+        number: u64,
+        unhandled: Credit,
+    ) -> Option<Recipient<Command>> {
         let connection = self.0.take().filter(Addr::connected)?;
-        connection.do_send(Adopted { session, number });
+        connection.do_send(Adopted { session: Some((session, number)), unhandled });
         Some(connection.recipient())
     }
 

@@ -260,8 +260,15 @@ impl Handler<Command> for Connection {
 impl Handler<Adopted> for Connection {
     type Result = ();
 
-    fn handle(&mut self, Adopted { session, number }: Adopted, _: &mut Self::Context) {
-        self.desk = Desk::Session { session, number };
+    fn handle(&mut self, adopted: Adopted, _: &mut Self::Context) {
+        self.gate.borrow_mut().gate.owe(adopted.unhandled);
+        if let Some((session, number)) = adopted.take() {
+            self.desk = Desk::Session { session, number };
+        }
+        if self.ended {
+            // Nobody was told, as nobody was there.
+            self.tell(Notice::Ended(Cause::EndOfStream));
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct HookupClient {
     closing: Option<Closing>,
     /// How many connections in a row were closed with 4400, and came to nothing.
     refused: u32,
+    /// Whether the last connection came to something.
+    has_progress: bool,
     closers: Vec<oneshot::Sender<Closed>>,
     phase: Phase,
 }
@@ -124,6 +126,7 @@ impl HookupClient {
                 alarm: Alarm::default(),
                 closing: None,
                 refused: 0,
+                has_progress: false,
                 closers: Vec::new(),
                 phase: Phase::Running,
             }
@@ -149,6 +152,7 @@ impl HookupClient {
             chosen => chosen.unwrap_or_else(|| common.default_protocol.clone()),
         };
         let now = now();
+        self.has_progress = false;
         let is_greeting = matches!(protocol, Protocol::V2);
         self.state = State::Connected(Connected {
             commands,
@@ -169,7 +173,8 @@ impl HookupClient {
     /// The connection is over, or could not be made.
     fn lost(&mut self, cause: Cause) {
         self.attempt += 1;
-        let was_open = self.core.is_open();
+        let was_told = self.core.take_told();
+        self.note_progress();
         // What the server asked for may have come together with its close.
         self.heed_goaway(now());
         let (is_reconnecting, leave_at) = match &self.state {
@@ -211,10 +216,10 @@ impl HookupClient {
             _ => {}
         }
         let is_stopped = is_closed && was_connected;
-        if was_open || is_stopped {
+        if was_told || is_stopped {
             self.core.tell(Event::Disconnected(cause.clone()));
         }
-        self.refused += u32::from(code == Some(CloseCode::BAD_FRAME));
+        self.refused += u32::from(code == Some(CloseCode::BAD_FRAME) && !self.has_progress);
         if is_stopped {
             self.core.set_offline(true);
         } else if self.refused >= MAX_REFUSED {
@@ -230,6 +235,15 @@ impl HookupClient {
             self.core.tell(Event::Reconnecting(Reconnecting::new(attempt, wait, cause)));
         } else {
             self.give_up(self.schedule.attempts(), &cause);
+        }
+    }
+
+    /// What the connection has brought counts for the next attempts.
+    fn note_progress(&mut self) {
+        if self.core.take_progress() {
+            self.schedule.reset();
+            self.has_progress = true;
+            self.refused = 0;
         }
     }
 
@@ -254,10 +268,7 @@ impl HookupClient {
                 let _ = commands.send(Command::Transmit { frames, credit });
             }
         });
-        if self.core.take_progress() {
-            self.schedule.reset();
-            self.refused = 0;
-        }
+        self.note_progress();
         self.heed_goaway(now);
         match &mut self.state {
             // While the handler is behind, a new connection would only bring it more.

@@ -122,8 +122,10 @@ impl FormatLink {
 
     /// Takes over a message that was sent in another way, and whose ack is still waited for.
     pub fn adopt(&mut self, entry: Entry) {
-        self.awaiting_usage.add(entry.bytes());
-        self.awaiting.insert(entry.seq, Awaiting { outbound: entry.outbound, id: None, answered: false });
+        let (bytes, awaiting) = (entry.bytes(), Awaiting { outbound: entry.outbound, id: None, answered: false });
+        if self.awaiting.insert(entry.seq, awaiting).is_none() {
+            self.awaiting_usage.add(bytes);
+        }
     }
 
     /// The connection's format, if there is one.

@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Receipt, SendError, SendFailure},
     event::Event,
     outbound::Outbound,
+    outbox::Entry,
 };
 
 impl SessionCore {
@@ -45,7 +46,7 @@ impl SessionCore {
     }
 
     pub(super) fn accept_volatile(&mut self, outbound: Outbound, waiter: Waiter) {
-        let sends = self.is_open() && self.outgoing.is_handed_over() && self.flow.has_room();
+        let sends = self.is_open() && !self.outgoing.is_behind() && self.flow.has_room();
         let result = if outbound.ack_within().is_some() {
             Err(SendFailure::Unsupported { format: "a volatile message".into() })
         } else if sends && self.links.push_volatile(&outbound) {
@@ -64,6 +65,15 @@ impl SessionCore {
             }
             (result, None) => tracing::debug!(?result, "a volatile message"),
         }
+    }
+
+    /// A message has failed, and leaves the outbox.
+    pub(super) fn withdrawn(&mut self, entry: Entry, reason: SendFailure) {
+        self.armed.ended(entry.seq);
+        self.armed.left(entry.seq);
+        self.links.gone(entry.seq);
+        let waiter = self.outgoing.forget(entry.seq, entry.bytes());
+        self.fail(Failed { outbound: entry.outbound, reason, waiter });
     }
 
     /// A message was not delivered: whoever waits for it is told, and if nobody does, the handler.

@@ -31,8 +31,8 @@ impl Armed {
         self.waiting.insert(seq, Some(outbound));
     }
 
-    /// The peer is done with a message whose wait is over, or never began.
-    pub(super) fn delivered(&mut self, seq: u64) {
+    /// A message whose wait is over, or never began, has left the outbox.
+    pub(super) fn left(&mut self, seq: u64) {
         self.timed_out.remove(&seq);
     }
 

@@ -13,7 +13,7 @@ use super::{
     flow::Flow,
     inbox::{Inbox, Origin},
     links::Links,
-    outgoing::{Failed, Outgoing},
+    outgoing::Outgoing,
 };
 use crate::{
     ack::{AckHandle, AckOp, AckOutcomes},
@@ -23,9 +23,13 @@ use crate::{
     outbound::Outbound,
     outbox::Outbox,
     peer::Peer,
+    transport::Credit,
     wire::WireFormat,
     ws::{CloseCode, CloseReason},
 };
+
+/// How many events that are no messages may wait for the handler before a server takes no further connection.
+const MAX_STATE_EVENTS: usize = 1024;
 
 /// One end of a session.
 #[derive(Debug)]
@@ -41,7 +45,11 @@ pub struct SessionCore {
     pub(super) flow: Flow,
     /// Counts the connections.
     pub(super) connection: u64,
+    /// The first connection whose frames the present transport counts.
+    pub(super) credited_from: u64,
     pub(super) is_connected: bool,
+    /// Whether the handler was told `Connected`, and not `Disconnected` since.
+    pub(super) is_told: bool,
     /// A wait that the server's goaway asked for.
     pub(super) goaway: Option<(Duration, Duration)>,
     pub(super) retry_at: Option<Instant>,
@@ -77,7 +85,9 @@ impl SessionCore {
             submissions: Submissions::default(),
             flow: Flow::new(limits.inbox),
             connection: 0,
+            credited_from: 0,
             is_connected: false,
+            is_told: false,
             goaway: None,
             retry_at: None,
             has_progress: false,
@@ -127,6 +137,7 @@ impl SessionCore {
         self.links.connected(format, |seq| armed.is_armed(seq));
         self.outgoing.rewind();
         self.begin_connection();
+        self.is_told = true;
         self.tell(Event::Connected(Connected::new(self.peer.clone(), name)));
     }
 
@@ -147,11 +158,14 @@ impl SessionCore {
             link.greeted(hello)?;
         }
         self.begin_connection();
+        // It was told of all that is not handled, whichever connection it came over.
+        self.credited_from = 0;
         Ok(())
     }
 
     fn begin_connection(&mut self) {
         self.connection += 1;
+        self.credited_from = self.connection;
         self.is_connected = true;
         self.goaway = None;
         self.flow.reset();
@@ -164,10 +178,9 @@ impl SessionCore {
         if reason.code == CloseCode::TOO_BIG
             && let Some(Transmit::Failed { entry, failure }) = self.links.too_big()
         {
+            // The supervisor is not to wait for it, and its answer is about nothing any more.
             self.acks.push(AckOp::Acked { seq: entry.seq });
-            self.armed.ended(entry.seq);
-            let waiter = self.outgoing.forget(entry.seq, entry.bytes());
-            self.fail(Failed { outbound: entry.outbound, reason: failure, waiter });
+            self.withdrawn(entry, failure);
         }
     }
 
@@ -179,6 +192,11 @@ impl SessionCore {
         }
         self.is_connected = false;
         self.flow.reset();
+    }
+
+    /// Whether the handler was told `Connected`; it is now to be told `Disconnected`.
+    pub fn take_told(&mut self) -> bool {
+        std::mem::take(&mut self.is_told)
     }
 
     /// Whether messages flow.
@@ -195,6 +213,16 @@ impl SessionCore {
     pub fn tell(&mut self, event: Event) {
         self.inbox.push(event, Origin::State);
         self.changed = true;
+    }
+
+    /// What has come in and is not handled yet: a server's next connection is to count it against its bound.
+    pub fn unhandled(&self) -> Credit {
+        self.flow.unhandled()
+    }
+
+    /// Whether so much waits for the handler that another connection would only bring more.
+    pub fn is_overrun(&self) -> bool {
+        self.inbox.len() > self.limits.inbox.frames.saturating_add(MAX_STATE_EVENTS)
     }
 
     /// Whether there is room for more frames, so that they are read: not while the handler is behind by the inbox's bound.

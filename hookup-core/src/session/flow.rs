@@ -89,6 +89,11 @@ impl Flow {
         std::mem::take(&mut self.credit)
     }
 
+    /// What has come in and is not handled yet.
+    pub(super) fn unhandled(&self) -> Credit {
+        self.unhandled.unhandled()
+    }
+
     /// Whether there is room for more frames.
     pub(super) fn is_reading(&self) -> bool {
         self.unhandled.is_open()

@@ -85,6 +85,11 @@ impl Inbox {
         self.before_last = MAX_FAILURES;
     }
 
+    /// How many events wait.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
     }

@@ -58,6 +58,7 @@ impl SessionCore {
                 News::Opened { resumed } => {
                     let mut connected = Connected::new(self.peer.clone(), v2::NAME);
                     connected.resumed = resumed;
+                    self.is_told = true;
                     self.tell(Event::Connected(connected));
                 }
                 News::Message { message, ticket } => queue(&mut self.inbox, message.into(), ticket),
@@ -78,8 +79,16 @@ impl SessionCore {
                         self.fail(Failed { reason: SendFailure::Refused { reason }, ..failed });
                     }
                 }
-                News::Acked { seq } => self.acks.push(AckOp::Acked { seq }),
-                News::Nacked { seq, reason } => self.acks.push(AckOp::Refused { seq, reason }),
+                News::Acked { seq } if self.armed.is_armed(seq) => self.acks.push(AckOp::Acked { seq }),
+                News::Acked { seq } => drop(self.late(seq)),
+                News::Nacked { seq, reason } if self.armed.is_armed(seq) => {
+                    self.acks.push(AckOp::Refused { seq, reason });
+                }
+                News::Nacked { seq, reason } => {
+                    if let Some(outbound) = self.late(seq) {
+                        self.fail(Failed { outbound, reason: SendFailure::Refused { reason }, waiter: None });
+                    }
+                }
                 News::Goaway { retry } => self.goaway = Some(retry),
                 News::Nothing => tracing::debug!("something that was handled before, or a late ack"),
             }
@@ -87,11 +96,23 @@ impl SessionCore {
         is_queued
     }
 
+    /// The peer is done, over a format, with a message whose wait timed out under `hookup.v2`, so that it stayed. The
+    /// supervisor knows nothing of it any more.
+    fn late(&mut self, seq: u64) -> Option<Outbound> {
+        self.has_progress = true;
+        let (outbound, _) = self.links.ended(seq)?;
+        self.armed.left(seq);
+        self.outgoing.remove(seq, outbound.message().len() as u64);
+        Some(outbound)
+    }
+
     /// The peer is done with a message: it leaves the outbox. Given back if the supervisor does not wait for its ack.
     pub(super) fn delivered(&mut self, seq: u64, outbound: Outbound, op: AckOp) -> Option<Failed> {
+        // It may have been sent under a format before.
+        self.links.gone(seq);
         self.outgoing.remove(seq, outbound.message().len() as u64);
         if !self.armed.is_armed(seq) {
-            self.armed.delivered(seq);
+            self.armed.left(seq);
             return Some(Failed { outbound, reason: SendFailure::Lost, waiter: None });
         }
         self.armed.answered(seq, outbound);
@@ -103,8 +124,7 @@ impl SessionCore {
     pub fn acks_ended(&mut self, AckOutcomes(outcomes): AckOutcomes) {
         for (seq, outcome) in outcomes {
             let is_acked = matches!(outcome, AckOutcome::Acked);
-            let delivered = self.armed.ended(seq);
-            let left = match delivered {
+            let left = match self.armed.ended(seq) {
                 // It has left the outbox already.
                 Some(outbound) => (outbound, self.outgoing.take_waiter(seq), false),
                 None => match self.links.ended(seq) {

@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Keeper {
     stage: Stage,
     durable: bool,
+    /// Whether the work that is being done has appends.
+    is_appending: bool,
     work: Work,
 }
 
@@ -89,7 +91,7 @@ fn guard<T>(call: impl FnOnce() -> Result<T, OutboxError>) -> Result<T, OutboxEr
 
 impl Keeper {
     pub(super) fn new(outbox: Box<dyn Outbox>) -> Self {
-        Self { durable: outbox.is_durable(), stage: Stage::Idle(outbox), work: Work::default() }
+        Self { durable: outbox.is_durable(), stage: Stage::Idle(outbox), is_appending: false, work: Work::default() }
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -139,6 +141,7 @@ impl Keeper {
                         return Poll::Pending;
                     }
                     let work = std::mem::take(&mut self.work);
+                    self.is_appending = !work.appends.is_empty();
                     if self.durable {
                         self.stage = Stage::Busy(spawn_blocking(move || {
                             let done = work.run(&mut *outbox);
@@ -159,6 +162,11 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Whether messages are on their way into the outbox.
+    pub(super) fn is_appending(&self) -> bool {
+        !self.work.appends.is_empty() || self.is_appending && matches!(self.stage, Stage::Busy(_))
     }
 
     /// Whether nothing is to be done or being done.

@@ -159,6 +159,11 @@ impl Links {
         self.formats.replies()
     }
 
+    /// A message has left the outbox otherwise: it is not waited for under a format any more.
+    pub(super) fn gone(&mut self, seq: u64) {
+        self.formats.ended(seq);
+    }
+
     /// The wait for the ack of message `seq` has ended: the message, where a link still has it, and whether it leaves the
     /// outbox.
     pub(super) fn ended(&mut self, seq: u64) -> Option<(Outbound, bool)> {

@@ -99,6 +99,11 @@ impl Outgoing {
         self.keeper.is_idle() && (self.stuck || self.cursor > self.committed)
     }
 
+    /// Whether something was accepted that the link was not given yet.
+    pub(super) fn is_behind(&self) -> bool {
+        self.keeper.is_appending() || self.cursor <= self.committed
+    }
+
     /// A new connection begins with what is oldest: what was not written, or not acked, is still there.
     pub(super) fn rewind(&mut self) {
         self.cursor = 0;

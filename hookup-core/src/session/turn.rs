@@ -5,12 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    core::SessionCore,
-    flow::Leaves,
-    inbox::Origin,
-    outgoing::{Failed, Report},
-};
+use super::{core::SessionCore, flow::Leaves, inbox::Origin, outgoing::Report};
 use crate::{
     driver,
     error::Error,
@@ -78,7 +73,7 @@ impl SessionCore {
             let outcome = outcome.as_ref().map(|&()| ()).map_err(|refusal| refusal.reason());
             match origin {
                 Origin::Frame { ticket, bytes, connection } => {
-                    let is_current = self.is_connected && connection == self.connection;
+                    let is_current = self.is_connected && connection >= self.credited_from;
                     self.links.handled(ticket, outcome);
                     self.flow.handled(bytes, is_current);
                     self.has_progress |= matches!(ticket, Ticket::Sequenced { .. });
@@ -114,9 +109,7 @@ impl SessionCore {
                     (frame, None)
                 }
                 Transmit::Failed { entry, failure } => {
-                    self.armed.ended(entry.seq);
-                    let waiter = self.outgoing.forget(entry.seq, entry.bytes());
-                    self.fail(Failed { outbound: entry.outbound, reason: failure, waiter });
+                    self.withdrawn(entry, failure);
                     failed = true;
                     continue;
                 }

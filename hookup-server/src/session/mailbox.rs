@@ -52,10 +52,10 @@ impl Handler<Attach> for Session {
             return self.report(Change::Leaving(attach));
         }
         let Attach { hello, principal, order, remote, connection, .. } = attach;
-        let was_open = self.core.is_open();
         let greeted = match self.core.principal() == principal.as_deref() {
             // The network held its hello up: its client gave it up, and has said hello over another one since.
             true if order < self.newest => Err(CloseReason::from(CloseCode::SUPERSEDED)),
+            true if self.core.is_overrun() => Err(CloseReason::new(CloseCode::ERROR, "the handler is behind")),
             true => self.core.greeted(&hello),
             false => Err(CloseReason::new(CloseCode::UNAUTHORISED, "the session belongs to someone else")),
         };
@@ -70,20 +70,19 @@ impl Handler<Attach> for Session {
         if let Some(old) = self.connection.take() {
             let reason = CloseReason::from(CloseCode::SUPERSEDED);
             old.commands.do_send(Command::Close(reason.clone()));
-            if was_open {
+            if self.core.take_told() {
                 self.core.tell(Event::Disconnected(Cause::WeClosed(reason)));
             }
         }
         self.core.set_peer(self.core.peer().moved(remote));
-        match connection.adopt(ctx.address().recipient(), self.connections + 1) {
+        match connection.adopt(ctx.address().recipient(), self.connections + 1, self.core.unhandled()) {
             Some(commands) => {
                 self.begin_connection(commands);
                 self.report(Change::Attached(self.core.peer().clone()));
             }
             None => {
                 self.core.disconnected();
-                self.expires = Some(now() + self.settings.session_ttl);
-                self.report(Change::Detached);
+                self.left();
             }
         }
     }
@@ -126,7 +125,13 @@ impl Handler<ClosePeer> for Session {
             // The client comes back, to the same session.
             Kind::Resumable(_) if reason.code != CloseCode::NORMAL => {}
             Kind::Resumable(_) if self.connection.is_none() => return self.end(SessionEnd::Closed),
-            _ => self.core.stop_accepting(),
+            _ => {
+                self.is_over = true;
+                self.core.stop_accepting();
+                // A close after which the client would come back may be under way.
+                let is_resumable = matches!(self.kind, Kind::Resumable(_));
+                self.closing.take_if(|(earlier, _)| is_resumable && !self.stopping && earlier.code != reason.code);
+            }
         }
         self.closing.get_or_insert((reason, now() + FLUSH_TIMEOUT));
     }
@@ -151,6 +156,7 @@ impl Handler<Stop> for Session {
         if let (Kind::Resumable(_), None, Phase::Running) = (&self.kind, &self.connection, &self.phase) {
             return self.stop();
         }
+        self.is_over = true;
         let (from, to) = self.settings.retry;
         self.core.send_goaway(from, to);
         self.core.stop_accepting();

@@ -47,8 +47,28 @@ pub(crate) struct Session {
     expires: Option<Instant>,
     closing: Option<(CloseReason, Instant)>,
     stopping: bool,
+    /// It was closed with 1000, or the server stops: it ends with its connection, however that ends.
+    is_over: bool,
     alarm: Alarm,
     phase: Phase,
+}
+
+/// A session whose actor is about to be. If it never is, as its thread has ended or the handler's factory panicked, the
+/// registry is told that it has gone.
+struct Unborn(Option<(Addr<HookupServer>, SessionId)>);
+
+impl Unborn {
+    fn born(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some((server, id)) = self.0.take() {
+            server.do_send(OfSession(id, Change::Gone));
+        }
+    }
 }
 
 enum Kind {
@@ -96,10 +116,13 @@ impl Session {
         link: v2::Link,
     ) -> Addr<Self> {
         let settings = settings.clone();
+        let unborn = Unborn(Some((server.clone(), link.session())));
         Self::start_in_arbiter(arbiter, move |ctx| {
+            let unborn = unborn;
             let kind = Kind::Resumable(link.session());
             let mut session = Self::new(settings, server, None, kind, outbox, Some(link), ctx);
             session.expires = Some(now() + session.settings.session_ttl);
+            unborn.born();
             session
         })
     }
@@ -129,6 +152,7 @@ impl Session {
             expires: None,
             closing: None,
             stopping: false,
+            is_over: false,
             alarm: Alarm::default(),
             phase: Phase::Running,
         }
@@ -146,7 +170,8 @@ impl Session {
         self.connection = Some(Connected { commands, heartbeat });
         self.connections += 1;
         self.expires = None;
-        self.closing = None;
+        // An end for good is not put off by another connection.
+        self.closing.take_if(|_| !self.is_over);
     }
 
     /// Tells the registry of a change.
@@ -161,19 +186,23 @@ impl Session {
         if self.connection.take().is_none() {
             return;
         }
-        let was_open = self.core.is_open();
+        let was_told = self.core.take_told();
         if let Cause::PeerClosed(reason) = &cause {
             self.core.peer_closed(reason);
         }
         self.core.disconnected();
         self.closing = None;
-        if was_open {
+        if was_told {
             self.core.tell(Event::Disconnected(cause.clone()));
         }
-        let is_closed = matches!(&cause, Cause::WeClosed(reason) if reason.code == CloseCode::NORMAL);
+        self.left();
+    }
+
+    /// There is no connection any more.
+    fn left(&mut self) {
         match self.kind {
             _ if self.stopping => self.stop(),
-            Kind::Resumable(_) if !is_closed => {
+            Kind::Resumable(_) if !self.is_over => {
                 self.expires = Some(now() + self.settings.session_ttl);
                 self.report(Change::Detached);
             }

@@ -176,7 +176,11 @@ impl Incoming {
             "nack" => {
                 let reason = fields.reason.and_then(envelope::string);
                 let reason = reason.ok_or_else(|| bad("a nack without a reason"))?.into_owned();
-                Ok(Self::Ack { run: fields.run()?, seq: fields.seq()?, refused: Some(reason) })
+                Ok(Self::Ack {
+                    run: fields.run()?,
+                    seq: fields.seq()?,
+                    refused: Some(render::shortened(&reason).to_owned()),
+                })
             }
             "run" => fields.run()?.map(Self::Run).ok_or_else(|| bad("a run without its id")),
             "skip" => {

@@ -186,7 +186,7 @@ impl Receiving {
             if self.refusals.len() >= self.max_refusals {
                 self.refusals.pop_front();
             }
-            self.refusals.push_back(Refusal { run, seq, reason: reason.to_owned(), sent: false });
+            self.refusals.push_back(Refusal { run, seq, reason: render::shortened(reason).to_owned(), sent: false });
         }
         let moved = seq > known.cursor;
         known.cursor = known.cursor.max(seq);

@@ -45,6 +45,15 @@ pub(super) fn ack(run: Option<RunId>, seq: u64) -> Frame {
     Frame::Text(format!("{{\"type\":\"ack\"{},\"seq\":{seq}}}", Of(run)).into())
 }
 
+/// The longest reason of a refusal, in bytes: a nack is no message, and must fit whatever the peer takes.
+pub(super) const MAX_REASON: usize = 512;
+
+/// The first part of a reason, if it is too long.
+pub(super) fn shortened(reason: &str) -> &str {
+    let end = (0..=MAX_REASON.min(reason.len())).rev().find(|&end| reason.is_char_boundary(end));
+    &reason[..end.unwrap_or(0)]
+}
+
 pub(super) fn nack(run: Option<RunId>, seq: u64, reason: &str) -> Frame {
     // A string always has a form.
     let reason = serde_json::to_string(reason).unwrap_or_else(|_| "\"\"".into());

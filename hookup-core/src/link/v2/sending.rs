@@ -249,6 +249,9 @@ impl Sending {
             done(Done { entry, refused });
         }
         self.early_refusals.extend(refused);
+        if self.early_refusals.len() > self.bound.messages {
+            self.early_refusals.pop_first();
+        }
     }
 
     /// How many messages may be pushed.

@@ -59,7 +59,10 @@ impl State {
 
     /// What is kept of a session that has ended: what was handled, so that it is not handled again.
     pub fn ended(&self) -> Self {
-        Self { runs: Vec::new(), heard: false, ..self.clone() }
+        // A cursor above 0 covers all older runs, and one that is 0 says nothing.
+        let cursors = self.cursors.iter().rfind(|cursor| cursor.seq > 0).copied().into_iter().collect();
+        let Self { session, principal, .. } = self.clone();
+        Self { session, principal, heard: false, runs: Vec::new(), cursors }
     }
 
     /// Begins a run, when the outbox is opened and its last message has the place `last`. It must be persisted before
