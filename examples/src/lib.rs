@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 /// What a program's `main` returns, so that what is wrong is told in words.
 pub type Result<T = ()> = std::result::Result<T, Words>;
 
@@ -17,6 +19,20 @@ impl<E: fmt::Display> From<E> for Words {
 impl fmt::Debug for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Waits for a signal to end, other than Ctrl-C.
+pub async fn told_to_end() {
+    let [terminate, hang_up] = [SignalKind::terminate(), SignalKind::hangup()].map(|kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    });
+    tokio::select! {
+        () = terminate => {}
+        () = hang_up => {}
     }
 }
 

@@ -14,7 +14,6 @@ use clap::Parser;
 use hookup_client::{Backoff, Close, Event, HookupClient, Peer, SendFailure, Text};
 use report::Report;
 use server::Server;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Sends messages to a server that is killed twice on the way, and counts what became of them.
 #[derive(Parser)]
@@ -45,22 +44,9 @@ async fn main() -> hookup_examples::Result<ExitCode> {
     }
     tokio::select! {
         lost = run(&args) => Ok(if lost? == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        () = told_to_end() => Ok(ExitCode::from(130)),
-    }
-}
-
-/// Waits for a signal; what is left behind by one that is not waited for is the outbox in the temporary directory.
-async fn told_to_end() {
-    let [terminate, hang_up] = [SignalKind::terminate(), SignalKind::hangup()].map(|kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    });
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
-        () = hang_up => {}
+        // What is left behind by another signal is the outbox in the temporary directory.
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+        () = hookup_examples::told_to_end() => Ok(ExitCode::from(130)),
     }
 }
 

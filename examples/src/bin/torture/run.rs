@@ -73,7 +73,7 @@ pub(crate) async fn run(args: Args) -> hookup_examples::Result<ExitCode> {
     };
     tokio::select! {
         ran = torture.run(&mut heard) => ran?,
-        () = told_to_end() => return Ok(ExitCode::from(130)),
+        () = hookup_examples::told_to_end() => return Ok(ExitCode::from(130)),
     }
     torture.bars.clear();
     let summary = torture.summary();
@@ -269,20 +269,5 @@ impl Torture {
         let [client_kills, server_kills] = [Side::Client, Side::Server].map(|side| self.ends[side as usize].kills);
         let (seconds, harm) = (self.bars.elapsed().as_secs_f64(), self.proxy.harm());
         Summary { seconds, up, down, harm, client_kills, server_kills, ..self.summary }
-    }
-}
-
-/// Waits for a signal that ends the program as it is; Ctrl-C is for the run, which then comes to an end of its own.
-async fn told_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let [terminate, hang_up] = [SignalKind::terminate(), SignalKind::hangup()].map(|kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    });
-    tokio::select! {
-        () = terminate => {}
-        () = hang_up => {}
     }
 }
