@@ -11,8 +11,8 @@ use std::{
 use actix::Addr;
 use futures_util::future::LocalBoxFuture;
 use hookup_core::{
-    Backoff, EventHandler, IntoHandler, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat, driver, link::v2,
-    session, settings, transport::Credit, ws::Role,
+    Backoff, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat, driver, link::v2,
+    session, settings, transport::Credit, wire::Protocol, ws::Role,
 };
 
 use crate::{
@@ -51,6 +51,25 @@ pub(crate) struct Settings {
     pub(crate) credentials: Option<Rc<Credentials>>,
     pub(crate) backoff: Backoff,
     pub(crate) require_reliable: bool,
+}
+
+impl Settings {
+    /// The protocol that this answer to what was offered stands for; `None` where the answer cannot be taken.
+    pub(crate) fn protocol(&self, subprotocol: Option<&str>) -> Option<Protocol> {
+        match subprotocol.and_then(|name| self.common.formats.find(name)) {
+            None if self.require_reliable => None,
+            chosen => Some(chosen.unwrap_or_else(|| self.common.default_protocol.clone())),
+        }
+    }
+
+    /// The bounds of a connection in this subprotocol: the greetings of `hookup.v2` are no messages.
+    pub(crate) fn limits(&self, subprotocol: Option<&str>) -> Limits {
+        let mut limits = self.common.limits;
+        if let Some(Protocol::V2) = self.protocol(subprotocol) {
+            limits.max_message_bytes = limits.max_message_bytes.max(v2::MAX_GREETING_BYTES);
+        }
+        limits
+    }
 }
 
 impl HookupClient {

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
-    link::v2::Hello,
+    link::v2::{Hello, MAX_GREETING_BYTES},
     transport::{CLOSE_TIMEOUT, Command, Credit, Notice, ReadGate},
     ws::{Batch, Decoder, End, Frame, Outgoing, Role},
 };
@@ -47,7 +47,11 @@ pub(crate) fn start(
     limits: Limits,
 ) -> impl Stream<Item = Result<Bytes, Error>> + 'static {
     let gate = Rc::new(RefCell::new(Gate { gate: ReadGate::new(limits.inbox), waker: None }));
-    let decoder = Decoder::new(Role::Server, limits.max_message_bytes);
+    let longest = match desk {
+        Desk::Greeting { .. } => limits.max_message_bytes.max(MAX_GREETING_BYTES),
+        _ => limits.max_message_bytes,
+    };
+    let decoder = Decoder::new(Role::Server, longest);
     let incoming = Incoming { payload, decoder, gate: gate.clone(), broken: None, is_over: false };
     let connection = Connection { desk, place, gate, incoming: Some(incoming), closing: None, ended: false };
     // The context's own reader knows no back-pressure; ours takes its place, and this one never has anything.
@@ -218,7 +222,8 @@ impl StreamHandler<Arrival> for Connection {
                 if self.closing.is_none() {
                     self.write(Outgoing::Close(reason.clone()), ctx);
                 }
-                self.end(Cause::WeClosed(reason));
+                self.end(Cause::WeClosed(reason.clone()));
+                self.closing = Some(reason);
             }
         }
         ctx.stop();
@@ -241,6 +246,10 @@ impl Handler<Command> for Connection {
         match command {
             Command::Transmit { frames, credit } => {
                 self.gate.borrow_mut().handled(credit);
+                if self.closing.is_some() {
+                    // Nothing may follow a close frame (RFC 6455, section 5.5.1).
+                    return;
+                }
                 let written = frames.len();
                 for frame in frames {
                     self.write(Outgoing::Frame(frame), ctx);
@@ -268,6 +277,9 @@ impl Handler<Adopted> for Connection {
         if self.ended {
             // Nobody was told, as nobody was there.
             self.tell(Notice::Ended(Cause::EndOfStream));
+        } else if let Some(reason) = self.closing.clone() {
+            // It has been closed since, with what its session need not wait for.
+            self.end(Cause::WeClosed(reason));
         }
     }
 }

@@ -59,10 +59,11 @@ async fn run(settings: Rc<Settings>, attempt: u64, client: WeakAddr<HookupClient
         match opened.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))) {
             Err(words) => tell(News::Failed(words)),
             Ok(Opened { io, read, subprotocol }) => {
+                let limits = settings.limits(subprotocol.as_deref());
                 let (commands, receiver) = mpsc::unbounded_channel();
                 tell(News::Opened { subprotocol, commands });
                 let tell = |notice| tell(News::Notice(notice));
-                Socket::new(io, read, settings.common.limits, receiver, tell).run().await;
+                Socket::new(io, read, limits, receiver, tell).run().await;
             }
         }
     };

@@ -1,6 +1,6 @@
 //! A connection that has opened, and what follows when it is lost.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hookup_core::{
     Cause, CloseCode, Error, Event, LONGEST, Reconnecting, backoff::random_between, driver::now, heartbeat::Heartbeat,
@@ -13,23 +13,21 @@ use super::{Closing, Connected, HookupClient, State, Then};
 /// How many connections in a row may be closed with 4400 and come to nothing: another one would fare no better.
 const MAX_REFUSED: u32 = 3;
 
+/// The shortest wait that a goaway can ask for.
+const MIN_WAIT: Duration = Duration::from_millis(100);
+
 impl HookupClient {
     pub(super) fn opened(&mut self, subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command>) {
         let State::Connecting { _attempt } = std::mem::replace(&mut self.state, State::Offline) else { return };
-        let common = &self.settings.common;
-        let protocol = subprotocol.and_then(|name| common.formats.find(&name));
-        let protocol = match protocol {
-            None if self.settings.require_reliable => {
-                return self.lost(Cause::Failed("the server did not choose hookup.v2, which is required".into()));
-            }
-            chosen => chosen.unwrap_or_else(|| common.default_protocol.clone()),
+        let Some(protocol) = self.settings.protocol(subprotocol.as_deref()) else {
+            return self.lost(Cause::Failed("the server did not choose hookup.v2, which is required".into()));
         };
         let now = now();
         self.has_progress = false;
         let is_greeting = matches!(protocol, Protocol::V2);
         self.state = State::Connected(Connected {
             commands,
-            heartbeat: common.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
+            heartbeat: self.settings.common.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
             stable_at: Some(now + self.settings.backoff.stability()),
             welcome_by: is_greeting.then(|| now + self.settings.connect_timeout),
             leave_at: None,
@@ -129,7 +127,9 @@ impl HookupClient {
     /// A server that is draining asks its clients to connect again, each at a time of its own.
     pub(super) fn heed_goaway(&mut self, now: Instant) {
         let (Some((from, to)), State::Connected(connected)) = (self.core.goaway(), &mut self.state) else { return };
-        let leave_at = *connected.leave_at.get_or_insert_with(|| now + random_between(from, to));
+        // A range of nothing would make the client connect for ever without a pause.
+        let wait = || random_between(from, to).max(MIN_WAIT);
+        let leave_at = *connected.leave_at.get_or_insert_with(|| now + wait());
         if leave_at <= now && self.closing.is_none() && !connected.is_closing {
             let reason = CloseCode::NORMAL.into();
             self.closing = Some(Closing { reason, until: now, then: Then::Reconnect });

@@ -35,7 +35,7 @@ impl Entry {
 /// blocking work, never on an arbiter. After a crash, it holds what the first so many of its calls, in their order, would
 /// have left, the last of them perhaps in part: all of those that had to be durable, and perhaps more. [`testkit::outbox`](crate::testkit::outbox) checks an implementation.
 pub trait Outbox: Send + 'static {
-    /// What it holds. Asked once, when it was opened.
+    /// What it holds. Asked when it was opened, before anything else.
     fn stored(&self) -> Stored;
 
     /// Whether its messages outlive the process. One that is not durable is called on the arbiter and must not block.

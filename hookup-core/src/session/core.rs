@@ -48,6 +48,8 @@ pub struct SessionCore {
     /// The first connection whose frames the present transport counts.
     pub(super) credited_from: u64,
     pub(super) is_connected: bool,
+    /// The peer has sent what the connection is to be closed for: what follows is of no interest.
+    pub(super) is_broken: bool,
     /// Whether the handler was told `Connected`, and not `Disconnected` since.
     pub(super) is_told: bool,
     /// A wait that the server's goaway asked for.
@@ -87,6 +89,7 @@ impl SessionCore {
             connection: 0,
             credited_from: 0,
             is_connected: false,
+            is_broken: false,
             is_told: false,
             goaway: None,
             retry_at: None,
@@ -167,6 +170,7 @@ impl SessionCore {
         self.connection += 1;
         self.credited_from = self.connection;
         self.is_connected = true;
+        self.is_broken = false;
         self.goaway = None;
         self.flow.reset();
         self.outgoing.retry();

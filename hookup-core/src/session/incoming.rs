@@ -27,12 +27,20 @@ impl SessionCore {
         self.check_replies()?;
         for frame in frames {
             let bytes = frame.len();
+            if self.is_broken {
+                continue;
+            }
             self.flow.received(bytes);
-            let received = self.links.receive(frame);
+            let limit = self.limits.max_message_bytes;
+            let received = match self.links.is_open() && bytes > limit {
+                // The transport lets the greetings of `hookup.v2` be longer.
+                true => Err(CloseReason::new(CloseCode::TOO_BIG, format!("a message of more than {limit} bytes"))),
+                false => self.links.receive(frame),
+            };
             if !self.take_news(Some(bytes)) {
                 self.flow.handled(bytes, true);
             }
-            received?;
+            received.inspect_err(|_| self.is_broken = true)?;
         }
         self.check_replies()
     }

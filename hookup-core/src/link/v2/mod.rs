@@ -26,6 +26,10 @@ use crate::outbox::Usage;
 /// The subprotocol's name.
 pub const NAME: &str = "hookup.v2";
 
+/// The longest greeting, in bytes: what a list of as many runs as there may be takes. It does not count against
+/// `max_message_bytes`, or a session with many runs could not be resumed where messages are to be short.
+pub const MAX_GREETING_BYTES: usize = 256 * 1024;
+
 /// What a link is told of its end.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
