@@ -90,14 +90,14 @@ impl HookupClient {
 }
 
 impl ClientBuilder {
-    /// Keeps what waits to be sent in this directory, which is made if need be and must be used for nothing else.
-    /// Default: in memory.
+    /// Keeps what waits to be sent, and the session of `hookup.v2`, in this directory, which is made if need be and must be
+    /// used for nothing else. Default: in memory.
     pub fn outbox(mut self, path: impl AsRef<Path>) -> Self {
         self.outbox = Where::Path(path.as_ref().to_owned());
         self
     }
 
-    /// Keeps what waits to be sent in an outbox of your own.
+    /// Keeps what waits to be sent, and the session of `hookup.v2`, in an outbox of your own.
     pub fn outbox_in(mut self, outbox: impl Outbox) -> Self {
         self.outbox = Where::Opened(Box::new(outbox));
         self
@@ -123,7 +123,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The longest message, in or out, in bytes. Default: 1 MiB.
+    /// The longest message, in or out, in bytes. Default: 1 MiB. A server that sends a longer one is closed with 1009.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.settings.limits.max_message_bytes = bytes;
         self
@@ -195,7 +195,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long one attempt may take, from the question for credentials to the end of the handshake. Default: 10 s.
+    /// How long one attempt may take, from the question for credentials to the end of the handshake; the welcome of
+    /// `hookup.v2` may take as long again. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

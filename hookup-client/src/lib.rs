@@ -21,7 +21,8 @@
 //! ```
 //!
 //! Messages go to the outbox first, in memory or, with [`ClientBuilder::outbox`], on disk. From there they are sent in
-//! order, whenever there is a connection. A message with `needs_ack` leaves the outbox when its ack has come, or was
+//! order, whenever there is a connection. Over `hookup.v2` a message leaves the outbox when the server's handler is done
+//! with it, or when it has expired. Over the other formats, one with `needs_ack` leaves it when its ack has come, or was
 //! given up; another one when it was written to the socket.
 
 mod builder;

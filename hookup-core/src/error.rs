@@ -40,8 +40,8 @@ pub enum SendFailure {
         /// Bytes in the outbox.
         bytes: u64,
     },
-    /// The message, or the frame that the wire format makes of it, is longer than `max_message_bytes`, or than the whole
-    /// outbox.
+    /// The message, or the frame that the wire format makes of it, is longer than `max_message_bytes`, ours or the
+    /// peer's, or than the whole outbox.
     #[error("the message takes {len} bytes; max_message_bytes, or the bound of the outbox, is {limit}")]
     TooBig {
         /// How many bytes it takes.
@@ -75,16 +75,16 @@ pub enum SendFailure {
     /// It is volatile, and there was no connection, or others waited before it.
     #[error("a volatile message could not be sent at once")]
     Dropped,
-    /// The peer's handler refused it.
+    /// The peer's handler refused it, or panicked. It has left the outbox, and is not sent again.
     #[error("the peer refused it: {reason}")]
     Refused {
         /// The peer's words.
         reason: String,
     },
-    /// The negotiated wire format has no ack for such a message.
+    /// It has `needs_ack`, and the negotiated wire format has no ack for such a message, or it is volatile.
     #[error("needs_ack is not supported by {format}")]
     Unsupported {
-        /// The wire format's name.
+        /// The wire format's name, or that the message is volatile.
         format: String,
     },
     /// The session ended while its ack was pending. The message may have been handled all the same.
@@ -99,7 +99,8 @@ pub enum SendFailure {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A message sent with `do_send`, without `needs_ack`, that was not delivered.
+    /// A message without `needs_ack` that was not delivered: sent with `do_send`; or with `send`, which had resolved
+    /// already when the message was accepted.
     #[error("a message was not sent: {0}")]
     NotSent(#[source] SendError),
     /// More undelivered messages than the handler took events for; these were dropped, and logged.
@@ -114,7 +115,7 @@ pub enum Error {
     /// The peer broke the WebSocket protocol, or a limit; the connection is closed with this code.
     #[error("the connection was closed with {0}")]
     Protocol(CloseReason),
-    /// The handler panicked. The message that it was given is not acked.
+    /// The handler panicked. The message that it was given is refused, and not acked.
     #[error("the handler panicked: {message}")]
     HandlerPanicked {
         /// What it panicked with.

@@ -23,15 +23,17 @@ pub enum Event {
     Json(Json),
     /// A binary message. It is acked likewise.
     Binary(Binary),
-    /// A message with `needs_ack`, sent with `do_send`, that was not acked, and why. The message is in the error.
+    /// A message with `needs_ack`, sent with `do_send`, that was not acked, and why. The message is in the error. Also
+    /// one sent with `send`, if nobody waits for that any more.
     AckFailed(SendError),
     /// The client is about to try again, after a wait.
     Reconnecting(Reconnecting),
     /// A connection has ended; on the client also an attempt at one that it was told to drop, and its own end. On the
-    /// client `Reconnecting` follows, unless it was told to stop, or was closed with 1000 or 4409. On the server the session
-    /// goes on under `hookup.v2`, and is over under other formats.
+    /// client `Reconnecting` follows, unless it was told to stop, gives up, or was closed with 1000 or 4409. On the server
+    /// the session goes on under `hookup.v2`, and is over under other formats.
     Disconnected(Cause),
-    /// On the server, and as the last event there: the session is over, and why. Its connection has ended before.
+    /// On the server, and as the last event there: the session is over, and why. Its connection has ended before. Not
+    /// when the server stops and its session store outlives it: the session is not over then.
     SessionEnded(SessionEnd),
     /// Messages of the peer's that are lost for certain. Not raised by the two Hookup formats, whose sessions end with
     /// their connection.
@@ -121,7 +123,7 @@ pub enum Cause {
     WeClosed(CloseReason),
     /// The stream ended without a close frame.
     EndOfStream,
-    /// Nothing was heard from the peer for two heartbeats.
+    /// Nothing was heard from the peer for as many heartbeats as `dead_after` says; two, unless set otherwise.
     Silent,
     /// The socket failed, or the attempt to connect did, with these words.
     Failed(String),

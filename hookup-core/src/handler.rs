@@ -32,7 +32,7 @@ use crate::{event::Event, peer::Peer};
 pub trait EventHandler: 'static {
     /// Takes one event. A message is acked when this, or the future in it, is done.
     ///
-    /// A panic, here or in the future, costs the message its ack, and is reported as `Event::Error`.
+    /// A panic, here or in the future, refuses the message, and is reported as `Event::Error`.
     fn handle(&mut self, event: Event, peer: Peer) -> Handling;
 }
 
@@ -50,7 +50,8 @@ impl Handling {
         Self(State::Done(Ok(())))
     }
 
-    /// The message is refused: its sender gets no ack, and where the wire format can say so, this reason.
+    /// The message is refused: its sender gets no ack, and where the wire format can say so, this reason. Over `hookup.v2`
+    /// it has left its sender's outbox then, and does not come again.
     pub fn refused(reason: impl fmt::Display) -> Self {
         Self(State::Done(Err(Refusal::new(reason))))
     }

@@ -59,7 +59,8 @@ impl Peer {
         &self.inner.outbound
     }
 
-    /// Sends without waiting. What cannot be delivered comes back as an event.
+    /// Sends without waiting. What cannot be delivered comes back as an event; only a volatile message that is dropped
+    /// does not, and one to a session that has ended is logged.
     pub fn do_send(&self, message: impl Into<Outbound>) {
         let message = message.into();
         // Actix says nothing when the actor has gone.
@@ -83,8 +84,10 @@ impl Peer {
         }
     }
 
-    /// Closes the connection, with this code and reason, after what was sent before it. A Hookup client that is
-    /// closed with 1000 stops, with any other code it reconnects.
+    /// Closes the connection, with this code and reason, after what was sent before it.
+    ///
+    /// On the server, 1000 ends the session, too, and a Hookup client stops; so it does with 4409, and with any other code
+    /// it reconnects, under `hookup.v2` to the same session. On the client it is a `Disconnect` with this code.
     pub fn close(&self, reason: CloseReason) {
         self.inner.close.do_send(ClosePeer { reason });
     }

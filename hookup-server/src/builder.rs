@@ -139,7 +139,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The longest message, in or out, in bytes. Default: 1 MiB. A peer that sends a longer one is closed with 1009.
+    /// The longest message, in or out, in bytes. Default: 1 MiB. A peer that sends a longer one is closed with 1009. What is
+    /// sent must fit the [outbox](Self::outbox_bounds), too, whose default is as much.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.settings.limits.max_message_bytes = bytes;
         self
@@ -152,7 +153,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a session of `hookup.v2` is kept without a connection. Default: 2 minutes.
+    /// How long a session of `hookup.v2` is kept without a connection; where the server was restarted, it counts from the
+    /// start. Default: 2 minutes.
     pub fn session_ttl(mut self, ttl: Duration) -> Self {
         self.session_ttl = ttl;
         self
@@ -166,7 +168,8 @@ impl ServerBuilder {
     }
 
     /// How many sessions there may be. Default: 10,000. When there are so many, a new one takes the place of the one whose
-    /// client has been away for longest; when none is away, it is refused with HTTP 503.
+    /// client has been away for longest; when none is away, it is refused with HTTP 503, or, while earlier ones are still
+    /// ending, closed with 1001. Those that are about to end may be as many again.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
         self
@@ -186,8 +189,9 @@ impl ServerBuilder {
     }
 
     /// Asks who a client is, before it is let in: by the request's headers, query or address. A session of `hookup.v2` belongs
-    /// to whom this names, and another one who asks for it is closed with 4401. An error is answered with HTTP 401 and the
-    /// words. Default: everybody is let in, and a session belongs to who knows its id.
+    /// to whom this names, and another one who asks for it is closed with 4401; so it must give the same client the same name
+    /// each time, whatever token it comes with. An error is answered with HTTP 401 and the words. Default: everybody is let
+    /// in, and a session belongs to who knows its id.
     pub fn authenticate<N, E>(
         mut self,
         authenticate: impl Fn(&HttpRequest) -> Result<N, E> + Send + Sync + 'static,

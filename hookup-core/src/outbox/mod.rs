@@ -33,7 +33,8 @@ impl Entry {
 ///
 /// One session owns it, and makes one call at a time. A durable outbox may block: its calls are made on a thread for
 /// blocking work, never on an arbiter. After a crash, it holds what the first so many of its calls, in their order, would
-/// have left, the last of them perhaps in part: all of those that had to be durable, and perhaps more. [`testkit::outbox`](crate::testkit::outbox) checks an implementation.
+/// have left, the last of them perhaps in part: all of those that had to be durable, and perhaps more.
+/// [`testkit::outbox`](crate::testkit::outbox) checks an implementation.
 pub trait Outbox: Send + 'static {
     /// What it holds. Asked when it was opened, before anything else.
     fn stored(&self) -> Stored;
@@ -106,7 +107,7 @@ impl Usage {
     }
 }
 
-/// Why an outbox could not be opened, or could not do what it was asked to.
+/// Why an outbox or a session store could not be opened, or could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutboxError {

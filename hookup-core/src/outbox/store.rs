@@ -13,6 +13,7 @@ use crate::link::v2::{SessionId, State};
 ///
 /// Its calls are made on a thread for blocking work if it is durable, and on an arbiter if not. Several may be made at a
 /// time, but for one session only one, and none while its outbox is open.
+/// [`testkit::session_store`](crate::testkit::session_store) checks an implementation.
 pub trait SessionStore: Send + Sync + 'static {
     /// Whether sessions outlive the process.
     fn is_durable(&self) -> bool;
@@ -30,8 +31,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// When it could not be opened.
     fn open(&self, session: SessionId) -> Result<Box<dyn Outbox>, OutboxError>;
 
-    /// A session has ended at `now`, and its outbox was dropped, in milliseconds since the Unix epoch: its messages are forgotten, and of its state is
-    /// kept what [`State::ended`] says, so that what was handled is not handled again.
+    /// A session has ended at `now`, in milliseconds since the Unix epoch, and its outbox was dropped: its messages are
+    /// forgotten, and of its state is kept what [`State::ended`] says, so that what was handled is not handled again.
     ///
     /// # Errors
     /// When that failed.

@@ -11,7 +11,7 @@ pub struct CloseCode(pub u16);
 impl CloseCode {
     /// 1000: done.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: the server is stopping, or the page is left.
+    /// 1001: the server is stopping, or has no place for the session just now; or the page is left.
     pub const AWAY: Self = Self(1001);
     /// 1002: the peer broke the WebSocket protocol.
     pub const PROTOCOL: Self = Self(1002);
@@ -27,11 +27,11 @@ impl CloseCode {
     pub const BAD_FRAME: Self = Self(4400);
     /// 4401: the session belongs to someone else.
     pub const UNAUTHORISED: Self = Self(4401);
-    /// 4408: no hello came in time.
+    /// 4408: no hello, or no welcome, came in time.
     pub const HELLO_TIMEOUT: Self = Self(4408);
     /// 4409: another connection of the same session took over.
     pub const SUPERSEDED: Self = Self(4409);
-    /// 4429: what waits for this peer is above its bound.
+    /// 4429: what waits for this peer is above its bound. Reserved: not sent by this version.
     pub const TOO_SLOW: Self = Self(4429);
 
     /// Whether the code may stand in a close frame (RFC 6455, sections 7.4.1 and 7.4.2).

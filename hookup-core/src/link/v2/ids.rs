@@ -18,7 +18,8 @@ pub struct RunId(pub u64);
 /// What no two messages share, however often one is sent: to be stored by a handler that must act once only.
 ///
 /// It is `(session, run, seq)`; `seq` counts the messages of one run from 1. Its `Display`, 32 and 16 hex digits and a
-/// decimal number with `-` between them, is a key for a database.
+/// decimal number with `-` between them, is a key for a database. It has the session's id in it: where the server has no
+/// `authenticate`, who reads it may resume the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageKey {
     /// The session.
