@@ -200,7 +200,7 @@ async fn a_session_of_someone_else_closes_with_4401_and_goes_on() {
     let mut alice = open("alice", &first).await;
     let welcome = frame(&mut alice).await;
     assert_eq!(welcome["resumed"], false);
-    events.connected().await;
+    assert_eq!(events.connected().await.peer.principal(), Some("alice"));
     assert_eq!(open("bob", &first).await.closed().await, Some(4401));
     alice.text(&run()).await;
     alice.text(&text(1, "still here")).await;

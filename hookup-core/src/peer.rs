@@ -26,6 +26,7 @@ pub struct Peer {
 struct Inner {
     id: PeerId,
     remote: Option<SocketAddr>,
+    principal: Option<String>,
     outbound: Recipient<Outbound>,
     close: Recipient<ClosePeer>,
 }
@@ -35,13 +36,19 @@ impl Peer {
     pub fn new(remote: Option<SocketAddr>, outbound: Recipient<Outbound>, close: Recipient<ClosePeer>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = PeerId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { inner: Arc::new(Inner { id, remote, outbound, close }) }
+        Self { inner: Arc::new(Inner { id, remote, principal: None, outbound, close }) }
     }
 
-    /// The same peer, at another address.
-    pub fn moved(&self, remote: Option<SocketAddr>) -> Self {
+    /// The same peer, at another address, and known to be someone.
+    pub fn moved(&self, remote: Option<SocketAddr>, principal: Option<String>) -> Self {
         let Inner { id, outbound, close, .. } = &*self.inner;
-        Self { inner: Arc::new(Inner { id: *id, remote, outbound: outbound.clone(), close: close.clone() }) }
+        let inner = Inner { id: *id, remote, principal, outbound: outbound.clone(), close: close.clone() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Who it is, in the words of the server's `authenticate`; `None` without one, and on the client.
+    pub fn principal(&self) -> Option<&str> {
+        self.inner.principal.as_deref()
     }
 
     /// A number that no other peer of this process has.

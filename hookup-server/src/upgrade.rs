@@ -46,7 +46,9 @@ pub(crate) fn upgrade(
     let remote = request.peer_addr();
     tracing::debug!(?protocol, ?remote, "a connection begins");
     let desk = match protocol {
-        Protocol::Format(format) => Desk::Format(Session::of_format(settings, server.clone(), remote, format)),
+        Protocol::Format(format) => {
+            Desk::Format(Session::of_format(settings, server.clone(), remote, principal, format))
+        }
         Protocol::V2 => {
             let timeout = settings.hello_timeout;
             Desk::Greeting { greeter: Greeter { server: server.clone(), principal, remote, timeout }, timeout: None }

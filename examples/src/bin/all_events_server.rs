@@ -28,9 +28,11 @@ fn on_event(event: Event, peer: Peer) {
     let id = peer.id();
     match event {
         Event::Connected(connected) => {
-            println!("{id}: connected from {:?}, speaking {}", peer.remote_addr(), connected.format);
+            let how = if connected.resumed { "again" } else { "for the first time" };
+            println!("{id}: connected {how} from {:?}, speaking {}", peer.remote_addr(), connected.format);
             peer.do_send(Text("welcome").needs_ack(Duration::from_secs(5)));
         }
+        Event::Text(text) if text.redelivered() => println!("{id}: text {text}, perhaps for the second time"),
         Event::Text(text) => println!("{id}: text {text}"),
         Event::Json(json) => match json.parse::<Vec<String>>() {
             Ok(words) => println!("{id}: json, a list of words {words:?}"),

@@ -118,7 +118,9 @@ pub enum OutboxError {
         path: String,
     },
     /// What is stored there is not what was to be opened, is of another version, or is not whole.
-    #[error("the outbox {path} cannot be used: {problem}; move the directory away to start afresh")]
+    #[error(
+        "the outbox {path} cannot be used: {problem}; choose another one, or move the directory away to start afresh"
+    )]
     Damaged {
         /// Where it is.
         path: String,

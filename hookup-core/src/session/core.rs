@@ -121,6 +121,13 @@ impl SessionCore {
         self.links.session().and_then(|link| link.principal())
     }
 
+    /// The session, if it was nobody's, is theirs from now on.
+    pub fn claim(&mut self, principal: Option<String>) {
+        if let Some(link) = self.links.session() {
+            link.claim(principal);
+        }
+    }
+
     /// What is to be kept of a `hookup.v2` session that has ended.
     pub fn ended_state(&mut self) -> Option<v2::State> {
         self.links.session().map(|link| link.state().ended())

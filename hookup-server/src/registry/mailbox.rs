@@ -1,7 +1,7 @@
 //! What the registry is told and asked.
 
 use actix::{Addr, Context, Handler, Message};
-use hookup_core::{Peer, PeerId, SessionId};
+use hookup_core::{Peer, PeerId, SessionEnd, SessionId};
 
 use super::HookupServer;
 use crate::{
@@ -95,14 +95,14 @@ impl Handler<OfSession> for HookupServer {
             }
             Change::Detached => {
                 slot.peer = None;
-                if slot.detached.is_none() && !slot.is_leaving {
+                if slot.detached.is_none() && slot.leaving.is_none() {
                     self.detachments += 1;
                     slot.detached = Some(self.detachments);
                     self.detached.insert(self.detachments, id);
                 }
             }
             Change::Kept => {
-                self.leaving -= usize::from(std::mem::take(&mut slot.is_leaving));
+                self.leaving -= usize::from(slot.leaving.take().is_some());
                 let (addr, waiting) = (slot.addr.clone(), slot.waiting.take());
                 match (addr, waiting) {
                     (Some(addr), Some(attach)) if !self.stopping => addr.do_send(attach),
@@ -111,7 +111,8 @@ impl Handler<OfSession> for HookupServer {
                 }
             }
             Change::Leaving(attach) => {
-                self.leaving += usize::from(!std::mem::replace(&mut slot.is_leaving, true));
+                // Why, it says itself.
+                self.leaving += usize::from(slot.leaving.replace(SessionEnd::Closed).is_none());
                 slot.wait(attach);
             }
             Change::Gone => {}

@@ -50,8 +50,8 @@ struct Slot {
     peer: Option<Peer>,
     /// Its place among the detached.
     detached: Option<u64>,
-    /// It is about to end.
-    is_leaving: bool,
+    /// It is about to end, and why.
+    leaving: Option<SessionEnd>,
     /// The connection that is for it when it is open, or for its successor when it has ended.
     waiting: Option<Attach>,
 }
@@ -97,7 +97,7 @@ impl HookupServer {
         }
         let id = attach.hello.session;
         match self.sessions.get_mut(&id) {
-            Some(Slot { addr: Some(addr), is_leaving: false, detached, .. }) => {
+            Some(Slot { addr: Some(addr), leaving: None, detached, .. }) => {
                 if let Some(place) = detached.take() {
                     self.detached.remove(&place);
                 }
@@ -127,7 +127,7 @@ impl HookupServer {
                 return all < max.saturating_mul(2);
             }
             if let Some(id) = self.stored.pop_front() {
-                self.end_stored(id, ctx);
+                self.end_stored(id, SessionEnd::Evicted, ctx);
             } else if let Some((_, id)) = self.detached.pop_first() {
                 self.evict(id, SessionEnd::Evicted);
             } else {
@@ -140,16 +140,16 @@ impl HookupServer {
     fn evict(&mut self, id: SessionId, reason: SessionEnd) {
         let Some(slot) = self.sessions.get_mut(&id) else { return };
         slot.detached = None;
-        self.leaving += usize::from(!std::mem::replace(&mut slot.is_leaving, true));
+        self.leaving += usize::from(slot.leaving.replace(reason).is_none());
         if let Some(addr) = &slot.addr {
             addr.do_send(Evict(reason));
         }
     }
 
     /// Opens a stored session to end it: its handler is told what it had queued.
-    fn end_stored(&mut self, id: SessionId, ctx: &mut Context<Self>) {
+    fn end_stored(&mut self, id: SessionId, reason: SessionEnd, ctx: &mut Context<Self>) {
         self.sessions.insert(id, Slot::default());
-        self.evict(id, SessionEnd::Expired);
+        self.evict(id, reason);
         self.open(id, None, ctx);
     }
 
@@ -159,7 +159,7 @@ impl HookupServer {
             && !self.stopping
             && let Some(id) = self.stored.pop_front()
         {
-            self.end_stored(id, ctx);
+            self.end_stored(id, SessionEnd::Expired, ctx);
         }
     }
 
@@ -203,10 +203,10 @@ impl HookupServer {
             addr.do_send(StopSession);
         } else if let Some(attach) = slot.waiting.take() {
             // If it was opened to be ended, it is asked for after all.
-            self.leaving -= usize::from(std::mem::take(&mut slot.is_leaving));
+            self.leaving -= usize::from(slot.leaving.take().is_some());
             addr.do_send(attach);
-        } else if slot.is_leaving {
-            addr.do_send(Evict(SessionEnd::Expired));
+        } else if let Some(reason) = slot.leaving {
+            addr.do_send(Evict(reason));
         }
         slot.addr = Some(addr);
     }
@@ -214,7 +214,7 @@ impl HookupServer {
     /// A session has ended; its successor is opened for the connection that waits for it.
     fn gone(&mut self, id: SessionId, ctx: &mut Context<Self>) {
         let Some(slot) = self.sessions.remove(&id) else { return };
-        self.leaving -= usize::from(slot.is_leaving);
+        self.leaving -= usize::from(slot.leaving.is_some());
         if let Some(place) = slot.detached {
             self.detached.remove(&place);
         }

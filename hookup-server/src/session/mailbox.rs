@@ -52,7 +52,9 @@ impl Handler<Attach> for Session {
             return self.report(Change::Leaving(attach));
         }
         let Attach { hello, principal, order, remote, connection, .. } = attach;
-        let greeted = match self.core.principal() == principal.as_deref() {
+        // One that was begun before the server asked who its clients are belongs to whoever knows its id.
+        let is_theirs = self.core.principal().is_none_or(|owner| principal.as_deref() == Some(owner));
+        let greeted = match is_theirs {
             // The network held its hello up: its client gave it up, and has said hello over another one since.
             true if order < self.newest => Err(CloseReason::from(CloseCode::SUPERSEDED)),
             true if self.core.is_overrun() => Err(CloseReason::new(CloseCode::ERROR, "the handler is behind")),
@@ -67,6 +69,7 @@ impl Handler<Attach> for Session {
             return;
         }
         self.newest = order;
+        self.core.claim(principal.clone());
         if let Some(old) = self.connection.take() {
             let reason = CloseReason::from(CloseCode::SUPERSEDED);
             old.commands.do_send(Command::Close(reason.clone()));
@@ -74,7 +77,7 @@ impl Handler<Attach> for Session {
                 self.core.tell(Event::Disconnected(Cause::WeClosed(reason)));
             }
         }
-        self.core.set_peer(self.core.peer().moved(remote));
+        self.core.set_peer(self.core.peer().moved(remote, principal));
         match connection.adopt(ctx.address().recipient(), self.connections + 1, self.core.unhandled()) {
             Some(commands) => {
                 self.begin_connection(commands);

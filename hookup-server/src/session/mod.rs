@@ -100,11 +100,16 @@ impl Session {
         settings: &Arc<Settings>,
         server: Addr<HookupServer>,
         remote: Option<SocketAddr>,
+        principal: Option<String>,
         format: Arc<dyn WireFormat>,
     ) -> Addr<Self> {
         let settings = settings.clone();
         let outbox = Box::<MemoryOutbox>::default();
-        Self::create(move |ctx| Self::new(settings, server, remote, Kind::Format(format), outbox, None, ctx))
+        Self::create(move |ctx| {
+            let mut session = Self::new(settings, server, Kind::Format(format), outbox, None, ctx);
+            session.core.set_peer(session.core.peer().moved(remote, principal));
+            session
+        })
     }
 
     /// A session of `hookup.v2`, on this thread, without a connection.
@@ -120,7 +125,7 @@ impl Session {
         Self::start_in_arbiter(arbiter, move |ctx| {
             let unborn = unborn;
             let kind = Kind::Resumable(link.session());
-            let mut session = Self::new(settings, server, None, kind, outbox, Some(link), ctx);
+            let mut session = Self::new(settings, server, kind, outbox, Some(link), ctx);
             session.expires = Some(now() + session.settings.session_ttl);
             unborn.born();
             session
@@ -130,7 +135,6 @@ impl Session {
     fn new(
         settings: Arc<Settings>,
         server: Addr<HookupServer>,
-        remote: Option<SocketAddr>,
         kind: Kind,
         outbox: Box<dyn Outbox>,
         link: Option<v2::Link>,
@@ -139,7 +143,7 @@ impl Session {
         // No bound: a `send` takes its place in the order at once, as a `do_send` does. The outbox has the bound.
         ctx.set_mailbox_capacity(0);
         let addr = ctx.address();
-        let peer = Peer::new(remote, addr.clone().recipient(), addr.clone().recipient());
+        let peer = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
         let handler = (settings.factory)();
         Self {
             core: SessionCore::new(settings.common.limits, peer, handler, outbox, addr.recipient(), link),

@@ -8,7 +8,7 @@
 //! Ctrl-C ends it early: what was accepted is still to arrive, and is counted.
 //!
 //! Without arguments it takes 100,000 messages each way and 10 kills of each process. It fails when anything was lost,
-//! repeated without a flag, or out of order; the seed that it prints gives the same cuts and kills, but not the same timing.
+//! repeated without a flag, or out of order; the seed that it prints gives the same plan of cuts and kills, but not the same timing.
 
 mod client;
 mod end;
@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 
 /// Sends messages both ways over connections that break, between processes that are killed, and checks what arrived.
 #[derive(Parser)]
+#[command(disable_help_subcommand = true)]
 struct Args {
     /// How many messages each end is to accept
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "minutes")]
@@ -58,14 +59,15 @@ struct Args {
 
 /// What the processes are that this one starts.
 #[derive(Subcommand)]
-#[command(hide = true)]
 enum Child {
+    #[command(hide = true)]
     Server {
         #[command(flatten)]
         life: Life,
         #[arg(long)]
         memory_store: bool,
     },
+    #[command(hide = true)]
     Client {
         #[command(flatten)]
         life: Life,

@@ -87,6 +87,14 @@ impl Link {
         self.principal.as_deref()
     }
 
+    /// The session, which was nobody's, is theirs from now on.
+    pub fn claim(&mut self, principal: Option<String>) {
+        if self.principal.is_none() && principal.is_some() {
+            self.principal = principal;
+            self.changes += 1;
+        }
+    }
+
     /// The place in the outbox behind which the present run's messages are to lie.
     pub fn base(&self) -> u64 {
         self.sending.base()
