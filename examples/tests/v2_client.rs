@@ -1,5 +1,7 @@
 //! What a client of `hookup.v2` does when its server closes, asks it to go away, or breaks the protocol.
 
+#[path = "support/outboxes.rs"]
+mod outboxes;
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/raw.rs"]
@@ -7,55 +9,21 @@ mod raw;
 mod support;
 #[path = "support/v2.rs"]
 mod v2;
+#[path = "support/v2_server.rs"]
+mod v2_server;
 
 use std::{cell::Cell, time::Duration};
 
 use hookup_client::{
-    Cause, CloseCode, CloseReason, Error, Event, Receipt, Reconnect, SendFailure, Text,
-    core::ws::{Frame, Outgoing, Signal},
+    Cause, CloseCode, Error, Event, Receipt, Reconnect, SendFailure, Text,
+    core::ws::{Outgoing, Signal},
 };
-use proxy::{RawConnection, RawServer};
-use serde_json::{Value, json};
+use outboxes::{Barrier, Op, Watched};
+use proxy::RawServer;
+use serde_json::json;
 use support::{HOUR, recorded, sent, soon};
 use v2::reliable;
-
-/// The next connection, and its hello.
-async fn hello(server: &RawServer) -> (RawConnection, Value) {
-    let request = server.request().await;
-    assert_eq!(request.header("sec-websocket-protocol"), Some("hookup.v2"));
-    let mut connection = request.upgrade(Some("hookup.v2")).await;
-    let hello = serde_json::from_str(&connection.text().await).expect("is JSON");
-    (connection, hello)
-}
-
-/// The next connection, with its greetings done.
-async fn greeted(server: &RawServer, resumed: bool) -> (RawConnection, Value) {
-    let (mut connection, hello) = hello(server).await;
-    let recv = json!({ hello["runs"][0]["run"].as_str().expect("an id"): 0 });
-    let run = json!({ "run": "00000000000000bb", "lo": 1, "next": 1, "sent": 0 });
-    let window = json!({ "messages": 16, "bytes": 100_000 });
-    say(
-        &mut connection,
-        &json!({
-            "type": "welcome", "resumed": resumed, "runs": [run], "recv": recv, "window": window,
-            "max_bytes": 1000, "ping_ms": 25_000, "retain_ms": 120_000,
-        }),
-    )
-    .await;
-    (connection, hello)
-}
-
-async fn say(connection: &mut RawConnection, frame: &Value) {
-    connection.send(Outgoing::Frame(Frame::Text(frame.to_string().into()))).await;
-}
-
-async fn heard(connection: &mut RawConnection) -> Value {
-    serde_json::from_str(&connection.text().await).expect("is JSON")
-}
-
-fn code(code: u16) -> CloseReason {
-    CloseCode(code).into()
-}
+use v2_server::{code, greeted, heard, hello, say, text_frame, welcome};
 
 #[actix::test]
 async fn the_hello_names_the_same_session_and_run_on_every_connection() {
@@ -163,6 +131,51 @@ async fn after_4400_three_times_without_progress_the_client_stops_with_an_error(
         _ => None,
     };
     assert!(events.until("the end of it", gave_up).await.contains("4400"));
+}
+
+#[actix::test]
+async fn an_ack_that_comes_together_with_4400_is_progress() {
+    let server = RawServer::start().await;
+    let (addr, mut events) = recorded(reliable(server.url()));
+    for n in 0..8 {
+        addr.do_send(Text(n.to_string()));
+    }
+    for n in 1..=6_u64 {
+        let (mut connection, hello) = greeted(&server, n > 1).await;
+        while heard(&mut connection).await["seq"] != 8 {}
+        // The third and the fifth come with an ack, after which the count starts again.
+        let ack = json!({ "type": "ack", "run": hello["runs"][0]["run"], "seq": n });
+        let ack = (n == 3 || n == 5).then(|| text_frame(&ack));
+        connection.send_together(ack.into_iter().chain([Outgoing::Close(code(4400))])).await;
+        while !matches!(connection.next().await, Signal::Close(_)) {}
+        let told = |event: &Event| match event {
+            Event::Reconnecting(_) => Some(false),
+            Event::Error(Error::GaveUp { .. }) => Some(true),
+            _ => None,
+        };
+        assert!(!events.until("what comes of it", told).await, "gave up after {n}, though an ack came in between");
+    }
+}
+
+#[actix::test]
+async fn each_connected_has_its_disconnected_though_the_outbox_is_still_at_work() {
+    let server = RawServer::start().await;
+    let barrier = Barrier::default();
+    let pass = barrier.pass();
+    let outbox = Watched::new(move |op| {
+        if op == Op::Save {
+            pass();
+        }
+        Ok(())
+    });
+    let (_addr, mut events) = recorded(reliable(server.url()).outbox_in(outbox));
+    let (mut connection, hello) = hello(&server).await;
+    barrier.shut();
+    welcome(&mut connection, &hello, false).await;
+    events.connected().await;
+    connection.close(code(1001)).await;
+    let next = events.next().await;
+    assert!(matches!(&next, Event::Disconnected(cause) if *cause == Cause::PeerClosed(code(1001))), "{next:?}");
 }
 
 #[actix::test]

@@ -101,3 +101,40 @@ impl Drop for Caller {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, Context, Handler};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A session that tells what it hears.
+    struct Told(mpsc::UnboundedSender<Heard>);
+
+    impl Actor for Told {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Heard> for Told {
+        type Result = ();
+
+        fn handle(&mut self, heard: Heard, _: &mut Context<Self>) {
+            self.0.send(heard).expect("the test goes on");
+        }
+    }
+
+    #[actix::test]
+    async fn a_connection_that_never_reads_whose_it_is_has_ended_for_its_session() {
+        let (sender, mut heard) = mpsc::unbounded_channel();
+        let session = Told(sender).start().recipient();
+        drop(Adopted { session: Some((session.clone(), 7)), unhandled: Credit::default() });
+        let ended = heard.recv().await.expect("the session is told");
+        assert!(matches!(ended, Heard { number: 7, notice: Notice::Ended(Cause::EndOfStream) }));
+        // One that was read says nothing: what the session hears next is what it is told next.
+        let adopted = Adopted { session: Some((session, 8)), unhandled: Credit::default() };
+        let (session, number) = adopted.take().expect("it was not taken before");
+        session.do_send(Heard { number, notice: Notice::Alive });
+        assert!(matches!(heard.recv().await, Some(Heard { number: 8, notice: Notice::Alive })));
+    }
+}
