@@ -101,7 +101,8 @@ impl Outgoing {
 
     /// Whether something was accepted that the link was not given yet.
     pub(super) fn is_behind(&self) -> bool {
-        self.keeper.is_appending() || self.cursor <= self.committed
+        // From an outbox that is empty nothing will be loaded, even where that is not known yet.
+        self.keeper.is_appending() || self.usage.messages > 0 && self.cursor <= self.committed
     }
 
     /// A new connection begins with what is oldest: what was not written, or not acked, is still there.
