@@ -148,10 +148,7 @@ impl Connection {
                     self.close(reason, ctx);
                 }
             }
-            Desk::Waiting => {
-                let reason = "a client sends nothing between its hello and the welcome";
-                self.close(CloseReason::new(CloseCode::BAD_FRAME, reason), ctx);
-            }
+            Desk::Waiting => self.close(too_early(), ctx),
             Desk::Format(_) | Desk::Session { .. } => self.tell(Notice::Frames(frames)),
         }
     }
@@ -165,10 +162,7 @@ impl Connection {
         let Some(first) = frames.next() else { return Ok(()) };
         let hello = Hello::parse(first)?;
         if frames.next().is_some() {
-            return Err(CloseReason::new(
-                CloseCode::BAD_FRAME,
-                "a client sends nothing between its hello and the welcome",
-            ));
+            return Err(too_early());
         }
         if let Desk::Greeting { greeter, timeout } = std::mem::replace(&mut self.desk, Desk::Waiting) {
             timeout.map(|timeout| ctx.cancel_future(timeout));
@@ -187,6 +181,11 @@ impl Connection {
     fn write(&self, outgoing: Outgoing, ctx: &mut WebsocketContext<Self>) {
         ctx.write_raw(outgoing.into());
     }
+}
+
+/// The close of a client that does not wait for its welcome.
+fn too_early() -> CloseReason {
+    CloseReason::new(CloseCode::BAD_FRAME, "a client sends nothing between its hello and the welcome")
 }
 
 impl StreamHandler<Arrival> for Connection {

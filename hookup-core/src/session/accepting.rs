@@ -22,7 +22,7 @@ impl SessionCore {
         }
     }
 
-    pub(super) fn accept(&mut self, outbound: Outbound, waiter: Waiter) {
+    fn accept(&mut self, outbound: Outbound, waiter: Waiter) {
         let outbound = outbound.accepted_at(driver::wall_clock());
         // What is longer than the whole outbox would never fit.
         let outbox = usize::try_from(self.limits.outbox.bytes).unwrap_or(usize::MAX);
@@ -45,7 +45,7 @@ impl SessionCore {
         }
     }
 
-    pub(super) fn accept_volatile(&mut self, outbound: Outbound, waiter: Waiter) {
+    fn accept_volatile(&mut self, outbound: Outbound, waiter: Waiter) {
         let sends = self.is_open() && !self.outgoing.is_behind() && self.flow.has_room();
         let result = if outbound.ack_within().is_some() {
             Err(SendFailure::Unsupported { format: "a volatile message".into() })

@@ -25,11 +25,11 @@ impl SessionCore {
     /// The close reason that the connection is to end with, when the protocol or a wire format asks for it.
     pub fn receive(&mut self, frames: Vec<Frame>) -> Result<(), CloseReason> {
         self.check_replies()?;
+        if self.is_broken {
+            return Ok(());
+        }
         for frame in frames {
             let bytes = frame.len();
-            if self.is_broken {
-                continue;
-            }
             self.flow.received(bytes);
             let limit = self.limits.max_message_bytes;
             let received = match self.links.is_open() && bytes > limit {
@@ -45,7 +45,7 @@ impl SessionCore {
         self.check_replies()
     }
 
-    pub(super) fn check_replies(&self) -> Result<(), CloseReason> {
+    fn check_replies(&self) -> Result<(), CloseReason> {
         match self.links.replies() > MAX_REPLIES {
             true => Err(CloseReason::new(CloseCode::ERROR, "acks are asked for, and not read")),
             false => Ok(()),
@@ -115,7 +115,7 @@ impl SessionCore {
     }
 
     /// The peer is done with a message: it leaves the outbox. Given back if the supervisor does not wait for its ack.
-    pub(super) fn delivered(&mut self, seq: u64, outbound: Outbound, op: AckOp) -> Option<Failed> {
+    fn delivered(&mut self, seq: u64, outbound: Outbound, op: AckOp) -> Option<Failed> {
         // It may have been sent under a format before.
         self.links.gone(seq);
         self.outgoing.remove(seq, outbound.message().len() as u64);

@@ -92,7 +92,7 @@ impl SessionCore {
     }
 
     /// Hands the next batch to the transport; whether there was anything to do.
-    pub(super) fn transmit(&mut self, now: Instant, transmit: &mut impl FnMut(Vec<Frame>, Credit)) -> bool {
+    fn transmit(&mut self, now: Instant, transmit: &mut impl FnMut(Vec<Frame>, Credit)) -> bool {
         let (mut frames, mut failed) = (Vec::new(), false);
         let wall = driver::wall_clock();
         while self.flow.has_room() {

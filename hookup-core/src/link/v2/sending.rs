@@ -239,12 +239,7 @@ impl Sending {
     fn forget_covered(&mut self, refused: Option<(u64, String)>, done: &mut impl FnMut(Done)) {
         let mut refused = refused;
         while self.queue.front().is_some_and(|entry| self.is_covered(entry.seq)) {
-            let Some(entry) = self.queue.pop_front() else { break };
-            self.queue_bytes -= entry.bytes();
-            if self.sent > 0 {
-                self.sent -= 1;
-                self.in_flight.subtract(entry.bytes());
-            }
+            let Some(entry) = self.withdraw(0) else { break };
             let refused = refused.take_if(|(place, _)| *place == entry.seq).map(|(_, reason)| reason);
             done(Done { entry, refused });
         }
@@ -283,7 +278,7 @@ impl Sending {
         Some(&self.queue[at].outbound)
     }
 
-    /// Takes out a message that was not sent over the present connection.
+    /// Takes out a message, whether it was sent over the present connection or not.
     fn withdraw(&mut self, at: usize) -> Option<Entry> {
         let entry = self.queue.remove(at)?;
         self.queue_bytes -= entry.bytes();
