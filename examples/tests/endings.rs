@@ -14,7 +14,7 @@ use formats::Refusing;
 use hookup_client::{
     Close, Closed, Disconnect, MemoryOutbox, OutboxError, Receipt, Reconnect, SendFailure, Text,
     core::{
-        Entry, SessionState,
+        Changes, Entry,
         outbox::{Outbox, Stored},
     },
 };
@@ -85,16 +85,8 @@ impl Outbox for Flaky {
         true
     }
 
-    fn save(&mut self, state: &SessionState) -> Result<(), OutboxError> {
-        self.memory.save(state)
-    }
-
-    fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError> {
-        self.memory.append(entries)
-    }
-
-    fn remove(&mut self, seqs: &[u64]) -> Result<(), OutboxError> {
-        self.memory.remove(seqs)
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
+        self.memory.commit(changes)
     }
 
     fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError> {

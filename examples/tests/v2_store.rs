@@ -147,20 +147,12 @@ impl Outbox for Unsaved {
         true
     }
 
-    fn append(&mut self, _: &[hookup_server::core::Entry]) -> Result<(), OutboxError> {
+    fn commit(&mut self, _: &hookup_server::core::Changes) -> Result<(), OutboxError> {
         Err(OutboxError::Other("the disk is full".into()))
-    }
-
-    fn remove(&mut self, _: &[u64]) -> Result<(), OutboxError> {
-        Ok(())
     }
 
     fn load(&mut self, _: u64, _: usize, _: u64) -> Result<Vec<hookup_server::core::Entry>, OutboxError> {
         Ok(Vec::new())
-    }
-
-    fn save(&mut self, _: &SessionState) -> Result<(), OutboxError> {
-        Err(OutboxError::Other("the disk is full".into()))
     }
 }
 

@@ -42,7 +42,8 @@ pub use self::{
     message::{Binary, Json, JsonError, Message, Text},
     outbound::Outbound,
     outbox::{
-        Entry, MemoryOutbox, MemoryStore, Outbox, OutboxError, SessionStore, SledOutbox, SledStore, Stored, Usage,
+        Changes, Durability, Entry, MemoryOutbox, MemoryStore, Outbox, OutboxError, Quarantined, Removal, SessionStore,
+        SledOptions, SledOutbox, SledStore, Stored, Usage,
     },
     peer::{ClosePeer, Peer, PeerId},
     session::Limits,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Binary, Entry, Json, Outbound, Outbox, RunId, SessionId, SessionStore, Stored, Text, Usage,
+    Binary, Changes, Entry, Json, Outbound, Outbox, Removal, RunId, SessionId, SessionStore, Stored, Text, Usage,
     link::v2::{Cursor, MAX_SEQ, OwnRun, State},
 };
 
@@ -19,12 +19,12 @@ pub fn outbox(outbox: &mut dyn Outbox) {
 
     assert_eq!(everything(outbox), [], "it was to be given empty");
     let empty = State::new(SessionId(u128::MAX), None);
-    outbox.save(&empty).expect("save works");
+    save(outbox, empty.clone());
     assert_eq!(outbox.stored().state.as_ref(), Some(&empty), "it keeps a state");
     assert_eq!(everything(outbox), [], "a state is no message");
 
-    outbox.append(all).expect("append works");
-    outbox.append(std::slice::from_ref(last)).expect("append works");
+    append(outbox, all);
+    append(outbox, std::slice::from_ref(last));
     assert_eq!(everything(outbox), entries, "what was appended comes back, in order and unchanged");
     assert_eq!(outbox.stored().state.as_ref(), Some(&empty), "an append leaves the state as it is");
 
@@ -34,7 +34,7 @@ pub fn outbox(outbox: &mut dyn Outbox) {
     assert_eq!(outbox.stored().last_seq, last.seq, "it knows the last seq");
 
     let full = state(SessionId(1));
-    outbox.save(&full).expect("save works");
+    save(outbox, full.clone());
     assert_eq!(outbox.stored().state.as_ref(), Some(&full), "a state takes the place of the one before");
     assert_eq!(outbox.stored().usage, usage, "a state is not counted");
     assert_eq!(everything(outbox), entries, "a save leaves the messages as they are");
@@ -45,15 +45,28 @@ pub fn outbox(outbox: &mut dyn Outbox) {
     assert_eq!(load(outbox, first, usize::MAX, two), entries[..2], "it loads up to a number of bytes");
     assert_eq!(load(outbox, last.seq + 1, usize::MAX, u64::MAX), [], "nothing lies behind the last");
 
-    outbox.remove(&[entries[1].seq, entries[3].seq, last.seq + 100]).expect("remove works");
-    outbox.remove(&[entries[1].seq]).expect("remove works");
+    let unknown = Entry { seq: last.seq + 100, ..last.clone() };
+    remove(outbox, [&entries[1], &entries[3], &unknown]);
+    remove(outbox, [&entries[1]]);
     let rest = entries.iter().enumerate().filter(|(i, _)| ![1, 3].contains(i)).map(|(_, e)| e.clone());
     assert_eq!(everything(outbox), rest.collect::<Vec<_>>(), "what was removed is gone, and nothing else");
 
-    outbox.remove(&entries.iter().map(|entry| entry.seq).collect::<Vec<_>>()).expect("remove works");
+    remove(outbox, &entries);
     assert_eq!(everything(outbox), [], "all was removed");
     assert_eq!(outbox.stored().usage, Usage::default(), "nothing is left to count");
-    assert_eq!(outbox.stored().state, Some(full), "a remove leaves the state as it is");
+    assert_eq!(outbox.stored().state, Some(full.clone()), "a remove leaves the state as it is");
+
+    let again = entries.iter().map(|entry| Entry { seq: entry.seq + 1000, ..entry.clone() }).collect::<Vec<_>>();
+    append(outbox, &again[..2]);
+    let removes = again[..3].iter().map(Removal::from).collect();
+    commit(outbox, &Changes { appends: again[2..5].to_vec(), removes, state: Some(empty.clone()) });
+    assert_eq!(everything(outbox), again[3..5], "what one commit appends, it can remove");
+    assert_eq!(outbox.stored().usage.messages, 2, "it counts its messages");
+    assert_eq!(outbox.stored().state, Some(empty), "a commit does all at once");
+    remove(outbox, &again[3..5]);
+    save(outbox, full.clone());
+    assert_eq!(outbox.stored().usage, Usage::default(), "nothing is left to count");
+    assert_eq!(outbox.stored().state, Some(full), "a state takes the place of the one before");
 }
 
 /// Checks that a session store, given empty, keeps the contract of [`SessionStore`], and its outboxes that of [`Outbox`];
@@ -78,11 +91,11 @@ pub fn session_store(store: &dyn SessionStore) {
 
     let [mut one, mut two] = [open(store, first), open(store, second)];
     let (mine, yours) = (entries(1), entries(5));
-    one.save(&state(first)).expect("save works");
-    two.save(&state(second)).expect("save works");
-    one.append(&mine).expect("append works");
-    two.append(&yours).expect("append works");
-    one.remove(&[mine[5].seq]).expect("remove works");
+    save(&mut *one, state(first));
+    save(&mut *two, state(second));
+    append(&mut *one, &mine);
+    append(&mut *two, &yours);
+    remove(&mut *one, [&mine[5]]);
     let mine = mine.into_iter().filter(|entry| entry.seq != 6).collect::<Vec<_>>();
     for (outbox, session, entries) in [(&mut one, first, &mine), (&mut two, second, &yours)] {
         assert_eq!(everything(&mut **outbox), *entries, "sessions are kept apart");
@@ -116,8 +129,8 @@ pub fn session_store(store: &dyn SessionStore) {
 
     let mut again = state(first).ended();
     again.begin_run(RunId(7), 0);
-    one.save(&again).expect("save works");
-    one.append(&entries(1)).expect("append works");
+    save(&mut *one, again.clone());
+    append(&mut *one, &entries(1));
     store.forget(u64::MAX).expect("forget works");
     assert_eq!(one.stored().state.as_ref(), Some(&again), "a session can go on after its end");
     assert_eq!(everything(&mut *one), entries(1), "a session can go on after its end");
@@ -138,6 +151,22 @@ pub fn session_store(store: &dyn SessionStore) {
     store.forget(5001).expect("forget works");
     assert_eq!(open(store, first).stored(), Stored::default(), "it forgets what ended before a time");
     assert_eq!(sessions(store), [], "nothing is left");
+}
+
+fn commit(outbox: &mut dyn Outbox, changes: &Changes) {
+    outbox.commit(changes).expect("commit works");
+}
+
+fn append(outbox: &mut dyn Outbox, entries: &[Entry]) {
+    commit(outbox, &Changes::append(entries));
+}
+
+fn remove<'a>(outbox: &mut dyn Outbox, entries: impl IntoIterator<Item = &'a Entry>) {
+    commit(outbox, &Changes::remove(entries));
+}
+
+fn save(outbox: &mut dyn Outbox, state: State) {
+    commit(outbox, &Changes::save(state));
 }
 
 fn load(outbox: &mut dyn Outbox, from: u64, messages: usize, bytes: u64) -> Vec<Entry> {

@@ -5,7 +5,7 @@ mod session_support;
 use std::sync::{Arc, Mutex, mpsc};
 
 use futures_util::FutureExt as _;
-use hookup_core::{Entry, JsonProtocol, MemoryOutbox, Outbox, OutboxError, SessionState, Stored, Text};
+use hookup_core::{Changes, Entry, JsonProtocol, MemoryOutbox, Outbox, OutboxError, Stored, Text};
 use session_support::{Session, done, limits};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -64,21 +64,16 @@ impl Outbox for Gated {
         true
     }
 
-    fn save(&mut self, state: &SessionState) -> Result<(), OutboxError> {
-        self.memory().save(state)
-    }
-
-    fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError> {
-        let _ = self.appending.send(entries.len());
-        match self.verdicts.recv() {
-            Ok(Verdict::Fail) => Err(OutboxError::Other("the disk is full".into())),
-            Ok(Verdict::Panic) => panic!("boom"),
-            Ok(Verdict::Keep) | Err(_) => self.memory().append(entries),
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
+        if !changes.appends.is_empty() {
+            let _ = self.appending.send(changes.appends.len());
+            match self.verdicts.recv() {
+                Ok(Verdict::Fail) => return Err(OutboxError::Other("the disk is full".into())),
+                Ok(Verdict::Panic) => panic!("boom"),
+                Ok(Verdict::Keep) | Err(_) => {}
+            }
         }
-    }
-
-    fn remove(&mut self, seqs: &[u64]) -> Result<(), OutboxError> {
-        self.memory().remove(seqs)
+        self.memory().commit(changes)
     }
 
     fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError> {
@@ -166,7 +161,7 @@ async fn the_end_waits_for_the_outbox_and_what_was_not_sent_stays_in_it() {
 async fn what_the_outbox_held_when_it_was_opened_is_sent_first() {
     let (outbox, gate) = Gate::new();
     let entries = [Entry { seq: 7, outbound: Text("old").into() }];
-    gate.kept.lock().expect("not poisoned").append(&entries).expect("it keeps them");
+    gate.kept.lock().expect("not poisoned").commit(&Changes::append(entries)).expect("it keeps them");
     let mut session = Session::start(limits(), outbox, done);
     session.peer.do_send(Text("new"));
     gate.decide(Verdict::Keep);

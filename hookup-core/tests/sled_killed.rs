@@ -8,7 +8,7 @@ use std::{
 };
 
 use hookup_core::{
-    Entry, Outbox, RunId, SessionId, SessionStore, SledStore, Text,
+    Changes, Entry, Outbox, RunId, SessionId, SessionStore, SledStore, Text,
     link::v2::{Cursor, State},
 };
 
@@ -36,6 +36,10 @@ fn entry(seq: u64) -> Entry {
     Entry { seq, outbound: Text(format!("{seq:0>2000}")).into() }
 }
 
+fn commit(outbox: &mut dyn Outbox, changes: &Changes) {
+    outbox.commit(changes).expect("commits");
+}
+
 /// The child process. Its lines say what has been kept. Without its variable, as in a plain test run, it does nothing.
 #[test]
 fn child_that_uses_a_store() {
@@ -44,21 +48,21 @@ fn child_that_uses_a_store() {
     let mut living = store.open(LIVING).expect("opens");
     let first = living.stored().last_seq + 1;
     if living.stored().state.is_none() {
-        living.save(&state(LIVING, 0)).expect("saves");
+        commit(&mut *living, &Changes::save(state(LIVING, 0)));
     }
     // The one before may have been killed before it removed what it had to.
-    living.remove(&(1..first.saturating_sub(KEPT)).collect::<Vec<_>>()).expect("removes");
+    commit(&mut *living, &Changes::remove(&(1..first.saturating_sub(KEPT)).map(entry).collect::<Vec<_>>()));
     for n in first.. {
-        living.append(&[entry(n)]).expect("appends");
+        commit(&mut *living, &Changes::append([entry(n)]));
         println!("appended {n}");
-        living.save(&state(LIVING, n)).expect("saves");
+        commit(&mut *living, &Changes::save(state(LIVING, n)));
         println!("saved {n}");
-        living.remove(&[n.saturating_sub(KEPT)]).expect("removes");
+        commit(&mut *living, &Changes::remove([&entry(n.saturating_sub(KEPT))]));
 
         let session = SessionId(n.into());
         let mut ending = store.open(session).expect("opens");
-        ending.save(&state(session, n)).expect("saves");
-        ending.append(&(1..=MESSAGES).map(entry).collect::<Vec<_>>()).expect("appends");
+        commit(&mut *ending, &Changes::save(state(session, n)));
+        commit(&mut *ending, &Changes::append((1..=MESSAGES).map(entry).collect::<Vec<_>>()));
         drop(ending);
         store.end(&state(session, n), n).expect("ends");
         println!("ended {n}");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use hookup_server::{
     MemoryStore, SessionId, SessionStore,
-    core::{Entry, MemoryOutbox, Outbox, OutboxError, SessionState, Stored},
+    core::{Changes, Entry, MemoryOutbox, Outbox, OutboxError, SessionState, Stored},
 };
 
 /// What is about to be done.
@@ -43,27 +43,18 @@ impl Outbox for Watched {
         true
     }
 
-    fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError> {
-        (self.watch)(Op::Append)?;
-        self.outbox.append(entries)
-    }
-
-    fn remove(&mut self, seqs: &[u64]) -> Result<(), OutboxError> {
-        (self.watch)(Op::Remove)?;
-        self.outbox.remove(seqs)
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
+        // Without the first state there is no session to test.
+        let saves = changes.state.is_some() && self.outbox.stored().state.is_some();
+        let ops =
+            [(Op::Append, !changes.appends.is_empty()), (Op::Remove, !changes.removes.is_empty()), (Op::Save, saves)];
+        ops.into_iter().filter(|&(_, is_asked)| is_asked).try_for_each(|(op, _)| (self.watch)(op))?;
+        self.outbox.commit(changes)
     }
 
     fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError> {
         (self.watch)(Op::Load)?;
         self.outbox.load(from, messages, bytes)
-    }
-
-    fn save(&mut self, state: &SessionState) -> Result<(), OutboxError> {
-        // Without the first state there is no session to test.
-        if self.outbox.stored().state.is_some() {
-            (self.watch)(Op::Save)?;
-        }
-        self.outbox.save(state)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, Outbox, OutboxError, Stored, Usage};
+use super::{Changes, Entry, Outbox, OutboxError, Stored, Usage};
 use crate::{link::v2::State, outbound::Outbound};
 
 /// The default outbox: it survives disconnects, not the end of the process.
@@ -19,21 +19,20 @@ impl Outbox for MemoryOutbox {
             usage.add(outbound.message().len() as u64);
         }
         let last_seq = self.entries.last_key_value().map_or(0, |(&seq, _)| seq);
-        Stored { last_seq, usage, state: self.state.clone() }
+        Stored { last_seq, usage, state: self.state.clone(), quarantined: None }
     }
 
     fn is_durable(&self) -> bool {
         false
     }
 
-    fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError> {
-        self.entries.extend(entries.iter().map(|entry| (entry.seq, entry.outbound.clone())));
-        Ok(())
-    }
-
-    fn remove(&mut self, seqs: &[u64]) -> Result<(), OutboxError> {
-        for seq in seqs {
-            self.entries.remove(seq);
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
+        self.entries.extend(changes.appends.iter().map(|entry| (entry.seq, entry.outbound.clone())));
+        for removal in &changes.removes {
+            self.entries.remove(&removal.seq);
+        }
+        if let Some(state) = &changes.state {
+            self.state = Some(state.clone());
         }
         Ok(())
     }
@@ -50,11 +49,6 @@ impl Outbox for MemoryOutbox {
             loaded.push(entry);
         }
         Ok(loaded)
-    }
-
-    fn save(&mut self, state: &State) -> Result<(), OutboxError> {
-        self.state = Some(state.clone());
-        Ok(())
     }
 }
 

@@ -4,11 +4,11 @@ mod memory;
 mod sled;
 mod store;
 
-use std::io;
+use std::{io, path::PathBuf};
 
 pub use self::{
     memory::MemoryOutbox,
-    sled::{SledOutbox, SledStore},
+    sled::{Durability, SledOptions, SledOutbox, SledStore},
     store::{MemoryStore, SessionStore},
 };
 use crate::{link::v2::State, outbound::Outbound};
@@ -42,30 +42,68 @@ pub trait Outbox: Send + 'static {
     /// Whether its messages outlive the process. One that is not durable is called on the arbiter and must not block.
     fn is_durable(&self) -> bool;
 
-    /// Keeps these entries, whose `seq` rise and are above all before. It returns when they are as durable as it makes them.
+    /// Makes these changes, in the order of the fields. It returns when they are as durable as it makes them.
     ///
     /// # Errors
-    /// When they could not be kept; then none of them may turn up later.
-    fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError>;
-
-    /// Forgets these entries. Unknown ones are ignored. A durable outbox may forget a little later.
-    ///
-    /// # Errors
-    /// When it failed. Entries that turn up again are sent again.
-    fn remove(&mut self, seqs: &[u64]) -> Result<(), OutboxError>;
+    /// When they could not be made. Then none of the appended entries may turn up later; the removals and the state may have
+    /// been made or not, and are asked for again.
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError>;
 
     /// The entries with `seq >= from`, in order: as many as fit the limits, but at least one if there is one.
     ///
     /// # Errors
     /// When they could not be read.
     fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError>;
+}
 
-    /// Keeps the state of the `hookup.v2` session beside its messages, in place of the one before. It returns when that
-    /// is as durable as an entry. It is called about once for each batch of messages that is received.
-    ///
-    /// # Errors
-    /// When it could not be kept. Nothing is acked then, and it is tried again.
-    fn save(&mut self, state: &State) -> Result<(), OutboxError>;
+/// What is to be done to an outbox at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What is to be kept: entries whose `seq` rise and are above all before.
+    pub appends: Vec<Entry>,
+    /// What is to be forgotten, by rising `seq`. Unknown ones are ignored. A durable outbox may forget a little later; what
+    /// turns up again after a crash is sent again.
+    pub removes: Vec<Removal>,
+    /// The state of the `hookup.v2` session, to be kept beside the messages in place of the one before. There is one about
+    /// once for each batch of messages that is received.
+    pub state: Option<State>,
+}
+
+/// An entry that has left its outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Removal {
+    /// Which.
+    pub seq: u64,
+    /// Its [`Entry::bytes`].
+    pub bytes: u64,
+}
+
+impl From<&Entry> for Removal {
+    fn from(entry: &Entry) -> Self {
+        Self { seq: entry.seq, bytes: entry.bytes() }
+    }
+}
+
+impl Changes {
+    /// Entries to be kept.
+    pub fn append(appends: impl Into<Vec<Entry>>) -> Self {
+        Self { appends: appends.into(), ..Self::default() }
+    }
+
+    /// Entries to be forgotten.
+    pub fn remove<'a>(removes: impl IntoIterator<Item = &'a Entry>) -> Self {
+        Self { removes: removes.into_iter().map(Removal::from).collect(), ..Self::default() }
+    }
+
+    /// A state to be kept.
+    pub fn save(state: State) -> Self {
+        Self { state: Some(state), ..Self::default() }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.removes.is_empty() && self.state.is_none()
+    }
 }
 
 /// What an outbox holds.
@@ -77,6 +115,22 @@ pub struct Stored {
     pub usage: Usage,
     /// The state that was last saved, if one was.
     pub state: Option<State>,
+    /// What became of a damaged outbox that this one took the place of.
+    pub quarantined: Option<Quarantined>,
+}
+
+/// A damaged outbox, or session store, was moved aside, and what could be read of it is in the one that took its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quarantined {
+    /// Where it was, and where its successor is.
+    pub path: PathBuf,
+    /// Where it is now.
+    pub moved_to: PathBuf,
+    /// What was wrong with it.
+    pub problem: String,
+    /// How many messages could be saved.
+    pub saved: usize,
 }
 
 /// An amount of messages.

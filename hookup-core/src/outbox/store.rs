@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{MemoryOutbox, Outbox, OutboxError};
+use super::{Changes, MemoryOutbox, Outbox, OutboxError};
 use crate::link::v2::{SessionId, State};
 
 /// Where a server keeps its sessions of `hookup.v2`: for each the messages that it has queued for its client, and the state.
@@ -128,7 +128,7 @@ impl SessionStore for MemoryStore {
     fn open(&self, session: SessionId) -> Result<Box<dyn Outbox>, OutboxError> {
         let mut outbox = MemoryOutbox::default();
         if let Some(state) = self.ended().remove(session) {
-            outbox.save(&state)?;
+            outbox.commit(&Changes::save(state))?;
         }
         Ok(Box::new(outbox))
     }

@@ -1,7 +1,7 @@
 //! Runs an outbox: what piled up while one call was made is done by the next, so that many messages share one commit.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fmt,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{
     link::v2::State,
-    outbox::{Entry, Outbox, OutboxError},
+    outbox::{Changes, Entry, Outbox, OutboxError, Removal},
 };
 
 pub(super) struct Keeper {
@@ -22,6 +22,10 @@ pub(super) struct Keeper {
     /// Whether the work that is being done has appends.
     is_appending: bool,
     work: Work,
+    /// What is to be removed, by `seq`, with its bytes.
+    removes: BTreeMap<u64, u64>,
+    /// Removing has failed; it is tried again when there is something else to do, or when that is asked for.
+    holds_removes: bool,
 }
 
 enum Stage {
@@ -31,12 +35,10 @@ enum Stage {
     Closed,
 }
 
-/// What is to be done with the outbox, in this order.
+/// What is to be done with the outbox: first what changes it, then the load.
 #[derive(Debug, Default)]
 struct Work {
-    appends: Vec<Entry>,
-    removes: BTreeSet<u64>,
-    save: Option<State>,
+    changes: Changes,
     load: Option<Load>,
 }
 
@@ -54,33 +56,48 @@ pub(super) struct Load {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) appended: Vec<Entry>,
+    /// How that went.
     pub(super) append: Result<(), OutboxError>,
-    pub(super) remove: Result<(), OutboxError>,
-    /// How the save went, if there was one.
-    pub(super) saved: Option<Result<(), OutboxError>>,
+    /// Whether there was a state to be saved.
+    pub(super) had_state: bool,
+    /// How the rest of the changes went.
+    pub(super) rest: Result<(), OutboxError>,
+    /// What could not be removed.
+    removes: Vec<Removal>,
     pub(super) loaded: Option<(Load, Result<Vec<Entry>, OutboxError>)>,
 }
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.appends.is_empty() && self.removes.is_empty() && self.save.is_none() && self.load.is_none()
+        self.changes.is_empty() && self.load.is_none()
     }
 
-    fn run(self, outbox: &mut dyn Outbox) -> Done {
-        let append = if self.appends.is_empty() { Ok(()) } else { guard(|| outbox.append(&self.appends)) };
-        let removes = self.removes.into_iter().collect::<Vec<_>>();
-        let remove = if removes.is_empty() { Ok(()) } else { guard(|| outbox.remove(&removes)) };
-        let saved = self.save.map(|state| guard(|| outbox.save(&state)));
+    fn run(mut self, outbox: &mut dyn Outbox) -> Done {
+        let mut commit = |changes: &Changes| if changes.is_empty() { Ok(()) } else { guard(|| outbox.commit(changes)) };
+        let append = commit(&self.changes);
+        let appended = std::mem::take(&mut self.changes.appends);
+        let (append, rest) = match append {
+            // What could not be appended may be too much for a disk that has room for the rest.
+            Err(error) if !appended.is_empty() => (Err(error), commit(&self.changes)),
+            done => (Ok(()), done),
+        };
+        let Changes { removes, state, .. } = self.changes;
+        let removes = if rest.is_err() { removes } else { Vec::new() };
         let loaded = self.load.map(|load| (load, guard(|| outbox.load(load.from, load.messages, load.bytes))));
-        Done { appended: self.appends, append, remove, saved, loaded }
+        Done { appended, append, had_state: state.is_some(), rest, removes, loaded }
     }
 
     /// What becomes of work that has no outbox any more.
     fn fail(self) -> Done {
-        let loaded = self.load.map(|load| (load, Err(OutboxError::Closed)));
-        let append = if self.appends.is_empty() { Ok(()) } else { Err(OutboxError::Closed) };
-        let saved = self.save.map(|_| Err(OutboxError::Closed));
-        Done { appended: self.appends, append, remove: Ok(()), saved, loaded }
+        let Changes { appends, state, .. } = self.changes;
+        Done {
+            append: if appends.is_empty() { Ok(()) } else { Err(OutboxError::Closed) },
+            appended: appends,
+            had_state: state.is_some(),
+            rest: if state.is_some() { Err(OutboxError::Closed) } else { Ok(()) },
+            removes: Vec::new(),
+            loaded: self.load.map(|load| (load, Err(OutboxError::Closed))),
+        }
     }
 }
 
@@ -91,7 +108,14 @@ fn guard<T>(call: impl FnOnce() -> Result<T, OutboxError>) -> Result<T, OutboxEr
 
 impl Keeper {
     pub(super) fn new(outbox: Box<dyn Outbox>) -> Self {
-        Self { durable: outbox.is_durable(), stage: Stage::Idle(outbox), is_appending: false, work: Work::default() }
+        Self {
+            durable: outbox.is_durable(),
+            stage: Stage::Idle(outbox),
+            is_appending: false,
+            work: Work::default(),
+            removes: BTreeMap::new(),
+            holds_removes: false,
+        }
     }
 
     pub(super) fn is_durable(&self) -> bool {
@@ -99,24 +123,51 @@ impl Keeper {
     }
 
     pub(super) fn append(&mut self, entry: Entry) {
-        self.work.appends.push(entry);
+        self.work.changes.appends.push(entry);
     }
 
-    pub(super) fn remove(&mut self, seq: u64) {
-        self.work.removes.insert(seq);
+    pub(super) fn remove(&mut self, removal: Removal) {
+        self.removes.insert(removal.seq, removal.bytes);
     }
 
     /// Whether a message is about to be removed, and must not be sent any more.
     pub(super) fn is_removing(&self, seq: u64) -> bool {
-        self.work.removes.contains(&seq)
+        self.removes.contains_key(&seq)
     }
 
     pub(super) fn save(&mut self, state: State) {
-        self.work.save = Some(state);
+        self.work.changes.state = Some(state);
     }
 
     pub(super) fn load(&mut self, load: Load) {
         self.work.load = Some(load);
+    }
+
+    /// Tries again what could not be removed.
+    pub(super) fn retry(&mut self) {
+        self.holds_removes = false;
+    }
+
+    /// Whether something could not be removed, and is to be tried again.
+    pub(super) fn has_failed(&self) -> bool {
+        self.holds_removes
+    }
+
+    fn has_work(&self) -> bool {
+        !self.work.is_empty() || !self.removes.is_empty() && !self.holds_removes
+    }
+
+    fn take_work(&mut self) -> Work {
+        let removes = std::mem::take(&mut self.removes).into_iter();
+        self.work.changes.removes = removes.map(|(seq, bytes)| Removal { seq, bytes }).collect();
+        std::mem::take(&mut self.work)
+    }
+
+    /// What was done; what could not be removed is kept.
+    fn done(&mut self, mut done: Done) -> Done {
+        self.holds_removes = !done.removes.is_empty();
+        self.removes.extend(done.removes.drain(..).map(|removal| (removal.seq, removal.bytes)));
+        done
     }
 
     /// Does what has piled up; pending when there is nothing to do, or while it is being done.
@@ -126,7 +177,7 @@ impl Keeper {
                 Stage::Busy(mut task) => match Pin::new(&mut task).poll(cx) {
                     Poll::Ready(Ok((outbox, done))) => {
                         self.stage = Stage::Idle(outbox);
-                        return Poll::Ready(done);
+                        return Poll::Ready(self.done(done));
                     }
                     // The runtime is shutting down; the state is closed from here on.
                     Poll::Ready(Err(_)) => {}
@@ -136,12 +187,12 @@ impl Keeper {
                     }
                 },
                 Stage::Idle(mut outbox) => {
-                    if self.work.is_empty() {
+                    if !self.has_work() {
                         self.stage = Stage::Idle(outbox);
                         return Poll::Pending;
                     }
-                    let work = std::mem::take(&mut self.work);
-                    self.is_appending = !work.appends.is_empty();
+                    let work = self.take_work();
+                    self.is_appending = !work.changes.appends.is_empty();
                     if self.durable {
                         self.stage = Stage::Busy(spawn_blocking(move || {
                             let done = work.run(&mut *outbox);
@@ -150,15 +201,15 @@ impl Keeper {
                     } else {
                         let done = work.run(&mut *outbox);
                         self.stage = Stage::Idle(outbox);
-                        return Poll::Ready(done);
+                        return Poll::Ready(self.done(done));
                     }
                 }
                 closed => {
                     self.stage = closed;
-                    if self.work.is_empty() {
+                    if !self.has_work() {
                         return Poll::Pending;
                     }
-                    return Poll::Ready(std::mem::take(&mut self.work).fail());
+                    return Poll::Ready(self.take_work().fail());
                 }
             }
         }
@@ -166,12 +217,12 @@ impl Keeper {
 
     /// Whether messages are on their way into the outbox.
     pub(super) fn is_appending(&self) -> bool {
-        !self.work.appends.is_empty() || self.is_appending && matches!(self.stage, Stage::Busy(_))
+        !self.work.changes.appends.is_empty() || self.is_appending && matches!(self.stage, Stage::Busy(_))
     }
 
     /// Whether nothing is to be done or being done.
     pub(super) fn is_idle(&self) -> bool {
-        self.work.is_empty() && !matches!(self.stage, Stage::Busy(_))
+        !self.has_work() && !matches!(self.stage, Stage::Busy(_))
     }
 
     /// Closes the outbox, off the arbiter if it may block. To be called when it is idle.

@@ -2,7 +2,7 @@
 
 use crate::{
     link::v2::{Limits, Link, RunId, SessionId, State},
-    outbox::{Outbox, OutboxError},
+    outbox::{Changes, Outbox, OutboxError},
     ws::Role,
 };
 
@@ -24,7 +24,7 @@ pub fn open(
     };
     let was_known = state.is_whole();
     state.begin_run(RunId(random_u64()?), stored.last_seq);
-    outbox.save(&state)?;
+    outbox.commit(&Changes::save(state.clone()))?;
     Ok(Link::new(role, &state, was_known, limits))
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Receipt, SendFailure},
     outbound::Outbound,
-    outbox::{Entry, Outbox, OutboxError, Usage},
+    outbox::{Entry, Outbox, OutboxError, Removal, Usage},
 };
 
 /// What one end has accepted and not seen the end of.
@@ -114,11 +114,12 @@ impl Outgoing {
     pub(super) fn retry(&mut self) {
         self.stuck = false;
         self.unsaved = false;
+        self.keeper.retry();
     }
 
     /// Whether something has failed, and is to be tried again.
     pub(super) fn has_failed(&self) -> bool {
-        self.stuck || self.unsaved
+        self.stuck || self.unsaved || self.keeper.has_failed()
     }
 
     /// Takes a message. Given back if the outbox is at its bound.
@@ -144,7 +145,7 @@ impl Outgoing {
     /// A message has been delivered; the supervisor decides what to tell who waits for it.
     pub(super) fn remove(&mut self, seq: u64, bytes: u64) {
         self.usage.subtract(bytes);
-        self.keeper.remove(seq);
+        self.keeper.remove(Removal { seq, bytes });
     }
 
     /// Who waits for a message, whether it stays or not.
@@ -198,12 +199,11 @@ impl Outgoing {
                 }));
             }
         }
-        report.errors.extend(done.remove.err());
-        if let (Some(saved), Some(link)) = (done.saved, links.session()) {
-            link.saved(saved.is_ok());
-            self.unsaved = saved.is_err();
-            report.errors.extend(saved.err());
+        if let (true, Some(link)) = (done.had_state, links.session()) {
+            link.saved(done.rest.is_ok());
+            self.unsaved = done.rest.is_err();
         }
+        report.errors.extend(done.rest.err());
         if let Some((load, loaded)) = done.loaded {
             self.loading = false;
             if self.is_draining {

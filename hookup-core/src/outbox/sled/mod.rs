@@ -10,6 +10,7 @@
 
 mod ended;
 mod label;
+mod options;
 mod outbox;
 mod store;
 mod value;
@@ -23,7 +24,11 @@ use std::{
 };
 
 use self::label::{Kind, Label};
-pub use self::{outbox::SledOutbox, store::SledStore};
+pub use self::{
+    options::{Durability, SledOptions},
+    outbox::SledOutbox,
+    store::SledStore,
+};
 use super::OutboxError;
 use crate::link::v2::SessionId;
 

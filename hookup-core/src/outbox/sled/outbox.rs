@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     link::v2::{SessionId, State},
-    outbox::{Entry, Outbox, OutboxError, Stored, Usage},
+    outbox::{Changes, Entry, Outbox, OutboxError, Removal, Stored, Usage},
 };
 
 /// The session in a client's directory, which holds only one. Its real id is in its state.
@@ -96,29 +96,10 @@ impl SledOutbox {
         })
     }
 
-    fn put_all(&self, entries: &[Entry]) -> Result<(), OutboxError> {
-        let mut value = Vec::new();
-        for entry in entries {
-            value.clear();
-            encode(&entry.outbound, &mut value);
-            self.database.put_message(self.session, entry.seq, &value)?;
-        }
-        self.database.flush()
-    }
-}
-
-impl Outbox for SledOutbox {
-    fn stored(&self) -> Stored {
-        // It was decoded when it was read, or else encoded here.
-        let state = self.state.as_deref().and_then(decode_state);
-        Stored { last_seq: self.last_seq, usage: self.usage, state }
-    }
-
-    fn is_durable(&self) -> bool {
-        true
-    }
-
     fn append(&mut self, entries: &[Entry]) -> Result<(), OutboxError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         self.revive()?;
         if let Err(error) = self.put_all(entries) {
             for entry in entries {
@@ -134,13 +115,49 @@ impl Outbox for SledOutbox {
         Ok(())
     }
 
-    fn remove(&mut self, seqs: &[u64]) -> Result<(), OutboxError> {
-        for &seq in seqs {
-            if let Some(value) = self.database.remove_message(self.session, seq)? {
+    fn remove(&mut self, removes: &[Removal]) -> Result<(), OutboxError> {
+        for removal in removes {
+            if let Some(value) = self.database.remove_message(self.session, removal.seq)? {
                 self.usage.subtract(self.payload_len(&value)?);
             }
         }
         Ok(())
+    }
+
+    fn save(&mut self, state: &State) -> Result<(), OutboxError> {
+        self.put_state(self.encode_state(state)?)?;
+        self.database.flush()
+    }
+
+    fn put_all(&self, entries: &[Entry]) -> Result<(), OutboxError> {
+        let mut value = Vec::new();
+        for entry in entries {
+            value.clear();
+            encode(&entry.outbound, &mut value);
+            self.database.put_message(self.session, entry.seq, &value)?;
+        }
+        self.database.flush()
+    }
+}
+
+impl Outbox for SledOutbox {
+    fn stored(&self) -> Stored {
+        // It was decoded when it was read, or else encoded here.
+        let state = self.state.as_deref().and_then(decode_state);
+        Stored { last_seq: self.last_seq, usage: self.usage, state, quarantined: None }
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
+        self.append(&changes.appends)?;
+        self.remove(&changes.removes)?;
+        match &changes.state {
+            Some(state) => self.save(state),
+            None => Ok(()),
+        }
     }
 
     fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError> {
@@ -154,11 +171,6 @@ impl Outbox for SledOutbox {
             loaded.push(Entry { seq, outbound: decode(&value).ok_or_else(|| self.unknown())? });
         }
         Ok(loaded)
-    }
-
-    fn save(&mut self, state: &State) -> Result<(), OutboxError> {
-        self.put_state(self.encode_state(state)?)?;
-        self.database.flush()
     }
 }
 
@@ -197,17 +209,17 @@ mod tests {
         assert_eq!(outbox.stored(), Stored::default());
         let mut state = State::new(SessionId(7), None);
         state.begin_run(RunId(1), 0);
-        outbox.save(&state).expect("saves");
+        outbox.commit(&Changes::save(state.clone())).expect("saves");
         let late = Entry { seq: 3, outbound: Outbound::from(Text("three")).expiring_at(1234) };
-        outbox.append(&[entry(1, "one"), entry(2, "two"), late.clone()]).expect("appends");
-        outbox.remove(&[2]).expect("removes");
+        outbox.commit(&Changes::append([entry(1, "one"), entry(2, "two"), late.clone()])).expect("appends");
+        outbox.commit(&Changes::remove([&entry(2, "two")])).expect("removes");
         state.begin_run(RunId(2), 3);
-        outbox.save(&state).expect("saves");
+        outbox.commit(&Changes::save(state.clone())).expect("saves");
         drop(outbox);
         let mut outbox = SledOutbox::open(&path).expect("opens");
         assert_eq!(outbox.load(0, 10, 1000).expect("loads"), [entry(1, "one"), late]);
         let usage = Usage { messages: 2, bytes: 8 };
-        assert_eq!(outbox.stored(), Stored { last_seq: 3, usage, state: Some(state) });
+        assert_eq!(outbox.stored(), Stored { last_seq: 3, usage, state: Some(state), quarantined: None });
     }
 
     #[test]
@@ -220,7 +232,7 @@ mod tests {
         };
         outbox.database.put_message(ONLY, 1, &[0xff]).expect("puts");
         broken(SledOutbox::of(Arc::clone(&outbox.database), ONLY, None), "a message in it");
-        outbox.append(&[entry(1, "one")]).expect("appends");
+        outbox.commit(&Changes::append([entry(1, "one")])).expect("appends");
         outbox.put_state(Value::from(b"\0{}")).expect("puts");
         broken(SledOutbox::of(Arc::clone(&outbox.database), ONLY, None), "the state in it");
     }

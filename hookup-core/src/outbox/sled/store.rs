@@ -141,7 +141,7 @@ mod tests {
     use crate::{
         link::v2::RunId,
         message::Text,
-        outbox::{Entry, Stored},
+        outbox::{Changes, Entry, Stored},
     };
 
     fn store() -> (tempfile::TempDir, SledStore) {
@@ -167,8 +167,8 @@ mod tests {
     /// A session with a state and one message.
     fn begin(store: &SledStore, session: SessionId) {
         let mut outbox = store.open(session).expect("opens");
-        outbox.save(&whole(session)).expect("saves");
-        outbox.append(&[entry(1)]).expect("appends");
+        outbox.commit(&Changes::save(whole(session))).expect("saves");
+        outbox.commit(&Changes::append([entry(1)])).expect("appends");
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
         let (directory, store) = store();
         let session = SessionId(1);
         store.end(&whole(session), 1000).expect("ends");
-        store.open(session).expect("opens").append(&[entry(1)]).expect("appends");
+        store.open(session).expect("opens").commit(&Changes::append([entry(1)])).expect("appends");
         drop(store);
         let store = SledStore::open(directory.path()).expect("opens");
         assert_eq!(store.sessions().expect("reads"), [session]);
