@@ -1,14 +1,14 @@
 //! The outbox: what has been accepted and has not left yet.
 
+mod disk;
 mod memory;
-mod sled;
 mod store;
 
 use std::{io, path::PathBuf};
 
 pub use self::{
+    disk::{Durability, SledOptions, SledOutbox, SledStore},
     memory::MemoryOutbox,
-    sled::{Durability, SledOptions, SledOutbox, SledStore},
     store::{MemoryStore, SessionStore},
 };
 use crate::{link::v2::State, outbound::Outbound};

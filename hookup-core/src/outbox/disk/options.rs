@@ -28,7 +28,6 @@ pub enum Durability {
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "the storage under it is being rebuilt")]
 pub struct SledOptions {
     pub(super) durability: Durability,
     pub(super) flush_every: Duration,
@@ -75,7 +74,7 @@ impl SledOptions {
     /// # Errors
     /// [`OutboxError`] when the directory is in use, is no outbox, is damaged, or cannot be used.
     pub fn outbox(&self, path: impl AsRef<Path>) -> Result<SledOutbox, OutboxError> {
-        SledOutbox::open(path)
+        SledOutbox::with(path.as_ref(), self)
     }
 
     /// Opens the session store of a server in this directory, or makes one there. It blocks like [`SledOptions::outbox`].
@@ -83,6 +82,6 @@ impl SledOptions {
     /// # Errors
     /// [`OutboxError`] when the directory is in use, is no session store, is damaged, or cannot be used.
     pub fn store(&self, path: impl AsRef<Path>) -> Result<SledStore, OutboxError> {
-        SledStore::open(path)
+        SledStore::with(path.as_ref(), self)
     }
 }

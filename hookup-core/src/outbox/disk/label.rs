@@ -1,9 +1,18 @@
 //! The file that says what a directory is, and how far its making got.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
-use super::damaged;
+use super::{damaged, failed, log, recovery, scan::Scan};
 use crate::outbox::OutboxError;
+
+/// How long a directory that is in use is tried for: who had it may be about to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a directory is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +24,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What the database says of itself.
+    /// What the catalog says of itself.
     pub(super) fn mark(self) -> &'static [u8] {
         match self {
-            Self::Outbox => b"outbox 2",
-            Self::Sessions => b"sessions 2",
+            Self::Outbox => b"outbox 3",
+            Self::Sessions => b"sessions 3",
         }
     }
 
@@ -33,13 +42,13 @@ impl Kind {
     }
 }
 
-/// What the label of a directory says. sled makes a database of whatever it finds, and makes anew what it cannot read; so
-/// the directory is labelled before sled sees it, and again when the database is in it.
+/// What the label of a directory says. It is written before anything else is, so that a directory without one is somebody
+/// else's; and again when all is there, so that what is missing then is known to be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Label {
-    /// The database is being made; nothing was accepted yet.
+    /// The directory is being made; nothing was accepted yet.
     Making,
-    /// The database is there.
+    /// All is there.
     Made,
 }
 
@@ -49,19 +58,18 @@ impl Label {
     fn words(self, kind: Kind) -> &'static str {
         match (self, kind) {
             (Self::Making, Kind::Outbox) => "This directory is becoming an outbox of Hookup.\n",
-            (Self::Made, Kind::Outbox) => "This directory is an outbox of Hookup, version 2.\n",
+            (Self::Made, Kind::Outbox) => "This directory is an outbox of Hookup, version 3.\n",
             (Self::Making, Kind::Sessions) => "This directory is becoming a session store of Hookup.\n",
-            (Self::Made, Kind::Sessions) => "This directory is a session store of Hookup, version 2.\n",
+            (Self::Made, Kind::Sessions) => "This directory is a session store of Hookup, version 3.\n",
         }
     }
 
     /// The label, or `None` where there is nothing at all; anything without a label is somebody else's.
     pub(super) fn read(path: &Path, kind: Kind) -> Result<Option<Self>, OutboxError> {
-        let failed = |source| OutboxError::Io { path: path.display().to_string(), source };
         let mut names = match fs::read_dir(path) {
             Ok(names) => names,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(path, error)),
         };
         let words = match fs::read_to_string(path.join(Self::FILE)) {
             Ok(words) => words,
@@ -69,9 +77,6 @@ impl Label {
             Err(_) => return Err(damaged(path, "the directory has other files in it")),
         };
         if words == Self::Made.words(kind) {
-            if !(path.join("conf").exists() && path.join("db").exists()) {
-                return Err(damaged(path, "files of it are missing"));
-            }
             return Ok(Some(Self::Made));
         }
         // A label that was cut short is one whose directory nobody has used yet.
@@ -89,19 +94,41 @@ impl Label {
         })
     }
 
-    /// Removes what sled refuses to read when it was killed while it made it: it writes `conf` in parts, and makes `db`
-    /// only then. Nothing was accepted before there was a `db`.
-    pub(super) fn clean(path: &Path) -> Result<(), OutboxError> {
-        let conf = path.join("conf");
-        if path.join("db").exists() || !conf.exists() {
-            return Ok(());
+    /// Whether a directory was made for this kind, be it whole or not.
+    pub(super) fn is_of(path: &Path, kind: Kind) -> bool {
+        match fs::read_to_string(path.join(Self::FILE)) {
+            Ok(words) if kind.may_be_labelled(&words) || kind.is_labelled(&words) => true,
+            Ok(words) if [Kind::Outbox, Kind::Sessions].iter().any(|other| other.is_labelled(&words)) => false,
+            // The label itself may be what is damaged.
+            _ => has_log(&recovery::log_path(path)),
         }
-        fs::remove_file(conf).map_err(|source| OutboxError::Io { path: path.display().to_string(), source })
     }
 
     pub(super) fn write(self, path: &Path, kind: Kind) -> Result<(), OutboxError> {
         let written = fs::create_dir_all(path).and_then(|()| fs::write(path.join(Self::FILE), self.words(kind)));
-        written.map_err(|source| OutboxError::Io { path: path.display().to_string(), source })
+        written.map_err(|error| failed(path, error))
+    }
+}
+
+/// Whether there is a log of ours.
+fn has_log(path: &Path) -> bool {
+    let files = log::files(path).unwrap_or_default();
+    files.into_keys().any(|number| Scan::open(path, number).is_ok_and(|scan| scan.header().is_ok()))
+}
+
+/// Takes the directory for this process, and in it for the returned file, whose end lets it go.
+pub(super) fn lock(path: &Path) -> Result<File, OutboxError> {
+    let file = File::open(path.join(Label::FILE)).map_err(|error| failed(path, error))?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                return Err(OutboxError::Locked { path: path.display().to_string() });
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(error)) => return Err(failed(path, error)),
+        }
     }
 }
 
@@ -111,9 +138,7 @@ mod tests {
 
     fn labelled(words: &str) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
-        for (name, contents) in [(Label::FILE, words), ("conf", ""), ("db", "")] {
-            fs::write(directory.path().join(name), contents).expect("writes");
-        }
+        fs::write(directory.path().join(Label::FILE), words).expect("writes");
         directory
     }
 
@@ -146,8 +171,8 @@ mod tests {
     fn a_directory_of_another_version_is_refused() {
         for version in [
             "This directory is an outbox of Hookup.\n",
-            "This directory is an outbox of Hookup, version 3.\n",
-            "This directory is a session store of Hookup, version 3.\n",
+            "This directory is an outbox of Hookup, version 4.\n",
+            "This directory is a session store of Hookup, version 2.\n",
         ] {
             let directory = labelled(version);
             for kind in [Kind::Outbox, Kind::Sessions] {

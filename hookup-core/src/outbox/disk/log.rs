@@ -1,0 +1,322 @@
+//! The log: files that are written one after the other, and deleted when nothing in them is kept any more.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    ledger::{Place, Tally},
+    options::Durability,
+    record::{self, Head},
+    segment::{START, Segment, read_at, sync_directory},
+};
+use crate::{link::v2::SessionId, outbox::Entry};
+
+/// At which length a file is followed by the next, in bytes; and when nothing is kept in any of them.
+const FULL_BYTES: u64 = 16 << 20;
+const FULL_WHEN_EMPTY_BYTES: u64 = 8 << 20;
+
+/// After a log was longer than this, in bytes, what is left of it when nothing is kept in it is made small.
+const LONG_BYTES: u64 = 64 << 20;
+const SMALL_BYTES: u64 = 1 << 20;
+
+/// How much is gathered before it is written, in bytes.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// The files, of which the last is written.
+#[derive(Debug)]
+pub(super) struct Log {
+    directory: PathBuf,
+    durability: Durability,
+    /// The lengths of the files that are not written any more, by number.
+    sealed: BTreeMap<u64, u64>,
+    number: u64,
+    active: Segment,
+    /// Opened to be read.
+    open: Option<(u64, Arc<File>)>,
+    /// What is to be written behind the active file's end.
+    buffer: Vec<u8>,
+    /// Where the active file is to be cut, which has failed.
+    cut_at: Option<u64>,
+    /// How many bytes were appended since the log was opened; it never falls.
+    position: u64,
+    /// Up to which position everything was synced when the active file was begun.
+    safe: u64,
+    /// Something was moved to the end, and was not synced since.
+    has_moved: bool,
+    /// The longest that the log was since it was last small, in bytes.
+    peak: u64,
+}
+
+/// The file that is written, how much of it was, and how long it is.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) file: File,
+    pub(super) end: u64,
+    pub(super) length: u64,
+}
+
+/// What is about to be appended, as a whole or not at all.
+#[derive(Debug)]
+pub(super) struct Mark {
+    end: u64,
+}
+
+impl Log {
+    /// A log of these files, written on at this place of its last; or a new one.
+    pub(super) fn open(
+        directory: PathBuf,
+        durability: Durability,
+        mut sealed: BTreeMap<u64, u64>,
+        last: Option<(u64, u64)>,
+    ) -> io::Result<Self> {
+        let is_strict = durability == Durability::PowerLoss;
+        let (number, active) = match last {
+            Some((number, end)) => (number, Segment::resume(&directory, number, end, is_strict)?),
+            None => {
+                let number = sealed.last_key_value().map_or(1, |(number, _)| number + 1);
+                (number, Segment::create(&directory, number, 0, is_strict)?)
+            }
+        };
+        sealed.remove(&number);
+        let mut log = Self {
+            directory,
+            durability,
+            sealed,
+            number,
+            active,
+            open: None,
+            buffer: Vec::new(),
+            cut_at: None,
+            position: 0,
+            safe: 0,
+            has_moved: false,
+            peak: 0,
+        };
+        log.sync_all()?;
+        log.peak = log.length();
+        Ok(log)
+    }
+
+    /// The number of the file that is written.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How many bytes were appended since the log was opened.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The length of all files.
+    pub(super) fn length(&self) -> u64 {
+        self.sealed.values().sum::<u64>() + self.active.length()
+    }
+
+    /// The oldest file that is not written any more.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.sealed.first_key_value().map(|(&number, _)| number)
+    }
+
+    fn end(&self) -> u64 {
+        self.active.end() + self.buffer.len() as u64
+    }
+
+    /// Begins to append.
+    pub(super) fn begin(&mut self) -> io::Result<Mark> {
+        if let Some(end) = self.cut_at {
+            self.active.cut(end)?;
+            self.cut_at = None;
+        }
+        Ok(Mark { end: self.end() })
+    }
+
+    /// Appends the records that `fill` puts into a buffer.
+    pub(super) fn put(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        let before = self.buffer.len();
+        fill(&mut self.buffer);
+        self.position += (self.buffer.len() - before) as u64;
+        if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.write() }
+    }
+
+    /// Appends batches of these entries; where they are is added to `places`.
+    pub(super) fn put_entries(
+        &mut self,
+        session: SessionId,
+        mut entries: &[Entry],
+        places: &mut Vec<(Head, Place)>,
+    ) -> io::Result<()> {
+        while !entries.is_empty() {
+            let at = self.end();
+            let mut head = None;
+            self.put(|buffer| (head, entries) = record::put_batch(session, entries, buffer))?;
+            if let Some(head) = head {
+                // What was put may have been written by now; the log's end has moved by its length all the same.
+                places.push((head, Place { file: self.number, at, len: self.end() - at }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what was begun: it is as safe as it gets without a sync.
+    pub(super) fn commit(&mut self) -> io::Result<()> {
+        if self.durability == Durability::Buffered { Ok(()) } else { self.write() }
+    }
+
+    /// Takes back what was appended since the mark.
+    pub(super) fn roll_back(&mut self, mark: &Mark) {
+        match usize::try_from(mark.end.wrapping_sub(self.active.end())) {
+            Ok(len) if len <= self.buffer.len() => self.buffer.truncate(len),
+            _ => self.buffer.clear(),
+        }
+        let end = mark.end.min(self.active.end());
+        if let Err(error) = self.active.cut(end) {
+            tracing::error!(%error, "what was written to the log in part could not be cut off yet");
+            self.cut_at = Some(end);
+        }
+    }
+
+    /// Writes what was gathered.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.active.write(&self.buffer)?;
+            self.buffer.clear();
+            self.buffer.shrink_to(2 * BUFFER_BYTES);
+        }
+        Ok(())
+    }
+
+    fn is_strict(&self) -> bool {
+        self.durability == Durability::PowerLoss
+    }
+
+    /// The file that is written, to be synced.
+    pub(super) fn active(&self) -> io::Result<Active> {
+        let file = self.active.file().try_clone()?;
+        Ok(Active { file, end: self.active.end(), length: self.active.length() })
+    }
+
+    /// Up to which position everything was synced when this file was begun.
+    pub(super) fn safe(&self) -> u64 {
+        self.safe
+    }
+
+    /// The file of this number was synced when it was this long.
+    pub(super) fn note_length(&mut self, number: u64, length: u64) -> io::Result<()> {
+        if number == self.number { self.active.note_length(length.min(self.active.length())) } else { Ok(()) }
+    }
+
+    /// A sync has failed: what was written to the file since the one before, which ended here, is taken back.
+    pub(super) fn take_back(&mut self, end: u64) {
+        self.roll_back(&Mark { end: end.max(START) });
+    }
+
+    /// What was just appended is needed before anything is deleted.
+    pub(super) fn moved(&mut self) {
+        self.has_moved = true;
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        if !self.is_strict() {
+            return Ok(());
+        }
+        self.active.file().sync_all()?;
+        sync_directory(&self.directory)
+    }
+
+    /// Whether it is time for another file.
+    pub(super) fn is_full(&mut self, tally: &Tally) -> bool {
+        self.peak = self.peak.max(self.length());
+        let full = match tally.is_empty() {
+            false => FULL_BYTES,
+            true if self.peak > LONG_BYTES => SMALL_BYTES,
+            true => FULL_WHEN_EMPTY_BYTES,
+        };
+        self.end() >= full
+    }
+
+    /// Goes on in another file, whose header says what the catalog covers.
+    pub(super) fn roll(&mut self, covered: u64) -> io::Result<()> {
+        let mark = self.begin()?;
+        let next = Segment::create(&self.directory, self.number + 1, covered, self.is_strict())?;
+        if self.is_strict() {
+            next.file().sync_all()?;
+            sync_directory(&self.directory)?;
+        }
+        // It is sealed only when the next one exists: a file that is sealed is not the last.
+        let sealed = self.put(record::put_sealed).and_then(|()| self.write()).and_then(|()| self.active.finish());
+        let synced = sealed.and_then(|()| if self.is_strict() { self.active.file().sync_all() } else { Ok(()) });
+        if let Err(error) = synced {
+            self.roll_back(&mark);
+            return Err(error);
+        }
+        self.sealed.insert(self.number, self.active.length());
+        self.number += 1;
+        self.active = next;
+        self.safe = self.position;
+        Ok(())
+    }
+
+    /// Says in the file that is written what the catalog covers.
+    pub(super) fn note_covered(&self, covered: u64) -> io::Result<()> {
+        self.active.note_covered(covered)
+    }
+
+    /// Deletes the files that the catalog covers and in which nothing is kept.
+    pub(super) fn delete_dead(&mut self, covered: u64, tally: &Tally) {
+        if self.has_moved && self.sync_all().is_err() {
+            return;
+        }
+        self.has_moved = false;
+        let dead = self.sealed.range(..=covered).map(|(&number, _)| number);
+        for number in dead.filter(|number| !tally.contains_key(number)).collect::<Vec<_>>() {
+            if let Err(error) = fs::remove_file(Segment::path(&self.directory, number)) {
+                // It is tried again with the next file.
+                tracing::warn!(%error, number, "a file of the log that is not needed could not be deleted");
+                continue;
+            }
+            self.sealed.remove(&number);
+        }
+        if tally.is_empty() && self.length() <= SMALL_BYTES {
+            self.peak = self.length();
+        }
+    }
+
+    /// The file of this number, to be read. What was gathered is written first.
+    pub(super) fn reader(&mut self, number: u64) -> io::Result<Arc<File>> {
+        if number == self.number {
+            self.write()?;
+        }
+        match &self.open {
+            Some((open, file)) if *open == number => Ok(Arc::clone(file)),
+            _ => {
+                let file = Arc::new(Segment::open(&self.directory, number)?);
+                self.open = Some((number, Arc::clone(&file)));
+                Ok(file)
+            }
+        }
+    }
+}
+
+/// Reads a place.
+pub(super) fn read(file: &File, place: Place) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(place.len).unwrap_or(usize::MAX)];
+    read_at(file, &mut bytes, place.at)?;
+    Ok(bytes)
+}
+
+/// The files of a log by number.
+pub(super) fn files(directory: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if let Some(number) = Segment::number(&path) {
+            files.insert(number, path);
+        }
+    }
+    Ok(files)
+}

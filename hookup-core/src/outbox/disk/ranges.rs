@@ -1,0 +1,105 @@
+//! A set of numbers that mostly follow each other.
+
+use std::{collections::BTreeMap, ops::Range};
+
+/// A set of numbers, kept as ranges: as large as it has holes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ranges {
+    /// From the first number of each range to the one behind its last. They do not touch.
+    ends: BTreeMap<u64, u64>,
+}
+
+impl Ranges {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The ranges, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Range<u64>> {
+        self.ends.iter().map(|(&start, &end)| start..end)
+    }
+
+    /// The range that a number is in.
+    fn around(&self, number: u64) -> Option<Range<u64>> {
+        let (&start, &end) = self.ends.range(..=number).next_back()?;
+        (number < end).then_some(start..end)
+    }
+
+    pub(super) fn contains(&self, number: u64) -> bool {
+        self.around(number).is_some()
+    }
+
+    /// What of `within` is in the set, in order.
+    pub(super) fn overlaps(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let first = self.around(within.start).map_or(within.start, |range| range.start);
+        self.ends
+            .range(first..within.end.max(first))
+            .map(move |(&start, &end)| start.max(within.start)..end.min(within.end))
+    }
+
+    /// Adds numbers.
+    pub(super) fn insert(&mut self, mut range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        if let Some((&start, &end)) = self.ends.range(..=range.start).next_back()
+            && end >= range.start
+        {
+            range = start..end.max(range.end);
+        }
+        while let Some((&start, &end)) = self.ends.range(range.start..=range.end).next() {
+            self.ends.remove(&start);
+            range.end = range.end.max(end);
+        }
+        self.ends.insert(range.start, range.end);
+    }
+
+    /// Takes a number out; whether it was there.
+    pub(super) fn remove(&mut self, number: u64) -> bool {
+        let Some(Range { start, end }) = self.around(number) else { return false };
+        match start < number {
+            true => self.ends.insert(start, number),
+            false => self.ends.remove(&start),
+        };
+        if number + 1 < end {
+            self.ends.insert(number + 1, end);
+        }
+        true
+    }
+}
+
+impl FromIterator<Range<u64>> for Ranges {
+    fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
+        let mut all = Self::default();
+        ranges.into_iter().for_each(|range| all.insert(range));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_set_holds(ops in prop::collection::vec((any::<bool>(), 0..40_u64, 0..8_u64), 0..60)) {
+            let (mut ranges, mut set) = (Ranges::default(), BTreeSet::new());
+            for (inserts, start, len) in ops {
+                if inserts {
+                    ranges.insert(start..start + len);
+                    set.extend(start..start + len);
+                } else {
+                    prop_assert_eq!(ranges.remove(start), set.remove(&start));
+                }
+                prop_assert!(ranges.iter().flatten().eq(set.iter().copied()));
+                prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|(one, next)| one.end < next.start));
+                prop_assert!(ranges.overlaps(start..start + len).flatten().eq(set.range(start..start + len).copied()));
+                prop_assert_eq!(ranges.contains(start), set.contains(&start));
+            }
+        }
+    }
+}

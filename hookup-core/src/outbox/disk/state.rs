@@ -1,0 +1,274 @@
+//! What a directory holds, in memory: the log, the catalog, and what is known of sessions.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    catalog::Catalog,
+    cursor::Cursor,
+    failed,
+    ledger::{Ledger, Located, Tally},
+    log::{self, Log},
+    record,
+    recovery::Found,
+};
+use crate::{
+    link::v2::SessionId,
+    outbox::{Changes, Entry, OutboxError, Removal},
+};
+
+/// From which length of the log on old files are made free, in bytes, and how many times as long as what is kept it may be.
+const MOVE_BYTES: u64 = 64 << 20;
+const MOVE_FACTOR: u64 = 4;
+
+/// What a message takes in the log beside its payload, about, in bytes.
+const MESSAGE_BYTES: u64 = 64;
+
+pub(super) struct State {
+    path: PathBuf,
+    pub(super) log: Log,
+    catalog: Catalog,
+    /// The sessions that are in the log, have changed, or are open. Of the others the catalog knows all.
+    ledgers: HashMap<SessionId, Ledger>,
+    /// The sessions that changed since the catalog was written; those without a ledger were forgotten.
+    changed: HashSet<SessionId>,
+    opened: HashSet<SessionId>,
+    /// The sessions that have ended and are not open, by the time of their end.
+    pub(super) ended: BTreeSet<(u64, SessionId)>,
+    tally: Tally,
+    covered: u64,
+}
+
+impl State {
+    pub(super) fn new(path: &Path, log: Log, catalog: Catalog, found: Found) -> Self {
+        let Found { ledgers, changed, tally, covered, .. } = found;
+        let mut state = Self {
+            path: path.to_owned(),
+            log,
+            catalog,
+            ledgers,
+            changed,
+            opened: HashSet::new(),
+            ended: BTreeSet::new(),
+            tally,
+            covered,
+        };
+        state.tidy();
+        state
+    }
+
+    fn failed(&self, error: io::Error) -> OutboxError {
+        failed(&self.path, error)
+    }
+
+    /// What is known of a session; an empty ledger if nothing is.
+    pub(super) fn ledger(&mut self, session: SessionId) -> Result<&mut Ledger, OutboxError> {
+        if !self.ledgers.contains_key(&session) {
+            let noted = if self.changed.contains(&session) { None } else { self.catalog.get(session)? };
+            let ledger = noted.map_or_else(Ledger::default, |noted| noted.summary.into());
+            self.ledgers.insert(session, ledger);
+        }
+        Ok(self.ledgers.entry(session).or_default())
+    }
+
+    /// All sessions of which something is known.
+    pub(super) fn each(
+        &mut self,
+        mut see: impl FnMut(SessionId, &Ledger) -> Result<(), OutboxError>,
+    ) -> Result<(), OutboxError> {
+        let known = self.ledgers.iter().filter(|(_, ledger)| !ledger.is_empty());
+        known.into_iter().try_for_each(|(&session, ledger)| see(session, ledger))?;
+        let (ledgers, changed) = (&self.ledgers, &self.changed);
+        self.catalog.each(|session, noted| {
+            let is_known = ledgers.contains_key(&session) || changed.contains(&session);
+            if is_known { Ok(()) } else { see(session, &noted.summary.into()) }
+        })
+    }
+
+    /// A session is being used.
+    pub(super) fn open(&mut self, session: SessionId) -> Result<&mut Ledger, OutboxError> {
+        let ended_at = self.ledger(session)?.ended_at();
+        self.opened.insert(session);
+        if let Some(at) = ended_at {
+            // While it is open it is not forgotten.
+            self.ended.remove(&(at, session));
+        }
+        self.ledger(session)
+    }
+
+    /// A session is not being used any more.
+    pub(super) fn close(&mut self, session: SessionId) {
+        self.opened.remove(&session);
+        let Some(ledger) = self.ledgers.get(&session) else { return };
+        if let Some(at) = ledger.ended_at() {
+            self.ended.insert((at, session));
+        }
+        if ledger.is_bare() && !self.changed.contains(&session) {
+            self.ledgers.remove(&session);
+        }
+    }
+
+    /// Appends records as a whole or not at all, and returns the log's position behind them.
+    fn append<T>(&mut self, put: impl FnOnce(&mut Log) -> io::Result<T>) -> Result<T, OutboxError> {
+        let mark = self.log.begin().map_err(|error| self.failed(error))?;
+        let appended = put(&mut self.log).and_then(|appended| self.log.commit().map(|()| appended));
+        appended.map_err(|error| {
+            self.log.roll_back(&mark);
+            self.failed(error)
+        })
+    }
+
+    /// Makes changes to a session's outbox; returns how far the log is to be synced for them to be safe.
+    pub(super) fn commit(
+        &mut self,
+        session: SessionId,
+        changes: &Changes,
+        json: Option<&[u8]>,
+    ) -> Result<u64, OutboxError> {
+        if let Some(entry) = changes.appends.iter().find(|entry| !record::fits(entry)) {
+            let problem = format!("message {} is longer than 4 GiB", entry.seq);
+            return Err(self.failed(io::Error::new(io::ErrorKind::InvalidInput, problem)));
+        }
+        self.ledger(session)?;
+        let places = self.append(|log| {
+            let mut places = Vec::new();
+            log.put_entries(session, &changes.appends, &mut places)?;
+            if !changes.removes.is_empty() {
+                log.put(|buffer| record::put_removed(session, &changes.removes, buffer))?;
+            }
+            if let Some(json) = json {
+                log.put(|buffer| record::put_state(session, json, buffer))?;
+            }
+            Ok(places)
+        })?;
+        let ledger = self.ledgers.entry(session).or_default();
+        for (head, place) in &places {
+            ledger.append(head, *place, &mut self.tally);
+        }
+        for &removal in &changes.removes {
+            ledger.remove(removal, &mut self.tally);
+        }
+        if let Some(json) = json {
+            ledger.save(json);
+        }
+        self.changed.insert(session);
+        let position = self.log.position();
+        self.tidy();
+        Ok(position)
+    }
+
+    /// What was appended has not become safe, and was taken out of the log again.
+    pub(super) fn withdraw(&mut self, session: SessionId, entries: &[Entry]) {
+        if let Some(ledger) = self.ledgers.get_mut(&session) {
+            entries.iter().for_each(|entry| ledger.remove(Removal::from(entry), &mut self.tally));
+        }
+    }
+
+    /// Ends a session.
+    pub(super) fn end(&mut self, session: SessionId, at: u64, json: &[u8]) -> Result<u64, OutboxError> {
+        let before = self.ledger(session)?.ended_at();
+        self.append(|log| log.put(|buffer| record::put_ended(session, at, json, buffer)))?;
+        if let Some(before) = before {
+            self.ended.remove(&(before, session));
+        }
+        self.ledgers.entry(session).or_default().end(at, json, &mut self.tally);
+        self.ended.insert((at, session));
+        self.changed.insert(session);
+        let position = self.log.position();
+        self.tidy();
+        Ok(position)
+    }
+
+    /// Forgets the session that ended first, if that is due, given when it ended and how many have; whether it was.
+    pub(super) fn forget_first(&mut self, is_due: impl FnOnce(u64, usize) -> bool) -> Result<bool, OutboxError> {
+        let Some(&(at, session)) = self.ended.first().filter(|(at, _)| is_due(*at, self.ended.len())) else {
+            return Ok(false);
+        };
+        self.append(|log| log.put(|buffer| record::put_forgotten(session, buffer)))?;
+        self.ended.remove(&(at, session));
+        if let Some(mut ledger) = self.ledgers.remove(&session) {
+            ledger.clear(&mut self.tally);
+        }
+        self.changed.insert(session);
+        Ok(true)
+    }
+
+    /// Where the first message of a session from `from` on is, and which messages there are to be read.
+    pub(super) fn find(&mut self, session: SessionId, from: u64) -> Result<Option<Located>, OutboxError> {
+        Ok(self.ledger(session)?.find(from))
+    }
+
+    /// A file of the log, to be read.
+    pub(super) fn reader(&mut self, file: u64) -> Result<Arc<File>, OutboxError> {
+        self.log.reader(file).map_err(|error| self.failed(error))
+    }
+
+    /// Writes what was gathered.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.log.write()
+    }
+
+    /// Begins another file when it is time, and gives back the space that is not needed any more. What was committed is safe
+    /// whether that succeeds or not, and what fails is tried again later.
+    pub(super) fn tidy(&mut self) {
+        if self.log.is_full(&self.tally) {
+            let rolled = self.log.roll(self.covered).map_err(|error| self.failed(error));
+            if let Err(error) = rolled.and_then(|()| self.cover()).and_then(|()| self.move_oldest()) {
+                tracing::error!(%error, "the outbox takes more space than it needs for now");
+            }
+        }
+        self.log.delete_dead(self.covered, &self.tally);
+    }
+
+    /// Writes the sessions that changed to the catalog, so that it covers all files of the log but the last.
+    fn cover(&mut self) -> Result<(), OutboxError> {
+        let upto = self.log.number() - 1;
+        let ledgers = &self.ledgers;
+        let changed = self.changed.iter();
+        self.catalog.note(upto, changed.map(|session| (*session, ledgers.get(session).map(Ledger::summary))))?;
+        self.covered = upto;
+        self.changed.clear();
+        self.ledgers.retain(|session, ledger| !ledger.is_bare() || self.opened.contains(session));
+        // Where that fails, the next file says it.
+        self.log.note_covered(upto).map_err(|error| self.failed(error))
+    }
+
+    /// When the log is much longer than what is kept, moves what is kept in its oldest file to its end.
+    fn move_oldest(&mut self) -> Result<(), OutboxError> {
+        let kept = self.ledgers.values().map(Ledger::usage);
+        let kept = kept.map(|usage| usage.bytes + usage.messages as u64 * MESSAGE_BYTES).sum::<u64>();
+        let Some(oldest) = self.log.oldest().filter(|_| self.log.length() > MOVE_BYTES + MOVE_FACTOR * kept) else {
+            return Ok(());
+        };
+        let sessions = self.ledgers.keys().copied().collect::<Vec<_>>();
+        for session in sessions {
+            while let Some(first) = self.ledger(session)?.first_in(oldest) {
+                let Some(Located { place, seqs }) = self.find(session, first)? else { break };
+                let file = self.reader(place.file)?;
+                let bytes = log::read(&file, place).map_err(|error| self.failed(error))?;
+                let mut cursor = Cursor::new(session, place, bytes);
+                let mut entries = Vec::new();
+                for seq in seqs.into_iter().flatten() {
+                    let problem = format_args!("file {oldest} of its log: message {seq} is not where it was");
+                    let outbound = cursor.take(seq).map_err(|_| super::damaged(&self.path, problem))?;
+                    entries.push(Entry { seq, outbound });
+                }
+                let places = self.append(|log| {
+                    let mut places = Vec::new();
+                    log.put_entries(session, &entries, &mut places)?;
+                    Ok(places)
+                })?;
+                let ledger = self.ledgers.entry(session).or_default();
+                places.iter().for_each(|(head, place)| ledger.append(head, *place, &mut self.tally));
+                self.changed.insert(session);
+            }
+        }
+        self.log.moved();
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! Syncs that are shared: whoever waits for one when another begins is served by that.
+
+use std::{
+    io,
+    ops::RangeInclusive,
+    sync::{Mutex, PoisonError},
+};
+
+use super::{lock, state::State};
+
+/// How many failed syncs are remembered, for those who have still to ask what came of theirs.
+const MAX_FAILED: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Syncs {
+    done: Mutex<Done>,
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    /// Up to which position of the log all is synced, and which of its files that was, and where in it.
+    position: u64,
+    file: u64,
+    end: u64,
+    /// What was taken back, as it could not be synced.
+    failed: Vec<RangeInclusive<u64>>,
+}
+
+impl Syncs {
+    /// Returns when the log is synced up to this position.
+    pub(super) fn sync(&self, position: u64, state: &Mutex<State>) -> io::Result<()> {
+        // Whoever holds this syncs for all who wait for it.
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if done.failed.iter().any(|failed| failed.contains(&position)) {
+            return Err(io::Error::other("the disk could not sync what was written"));
+        }
+        if position <= done.position {
+            return Ok(());
+        }
+        let (active, now, number) = {
+            let state = lock(state);
+            if position <= state.log.safe() {
+                return Ok(());
+            }
+            (state.log.active()?, state.log.position(), state.log.number())
+        };
+        match active.file.sync_data() {
+            Ok(()) => {
+                *done = Done { position: now, file: number, end: active.end, failed: std::mem::take(&mut done.failed) };
+                // Where that fails, it is only not known how long the file has to be.
+                let _ = lock(state).log.note_length(number, active.length);
+                Ok(())
+            }
+            Err(error) => {
+                let log = &mut lock(state).log;
+                let end = if done.file == log.number() { done.end } else { 0 };
+                log.take_back(end);
+                let from = done.position.max(log.safe()) + 1;
+                done.position = log.position();
+                if done.failed.len() == MAX_FAILED {
+                    done.failed.remove(0);
+                }
+                let upto = done.position;
+                done.failed.push(from..=upto);
+                Err(error)
+            }
+        }
+    }
+}
