@@ -94,6 +94,20 @@ fn the_quickstart_loses_nothing_while_its_server_is_killed() {
 }
 
 #[test]
+fn the_outbox_load_says_what_an_outbox_takes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("text");
+    let args = ["--directory", path, "--messages", "2000", "--backlog", "500", "--through", "3000"];
+    let (ok, output) = run(env!("CARGO_BIN_EXE_outbox_load"), &args, "");
+    assert!(ok, "{output}");
+    for (step, held) in [("queued", 2000), ("opened again", 2000), ("drained", 0), ("passed through", 500)] {
+        let line = output.lines().find(|line| line.trim_start().starts_with(step)).expect(step);
+        assert!(line.ends_with(&format!(" {held} messages")), "{output}");
+    }
+    assert_eq!(directory.path().read_dir().expect("reads").count(), 0, "it has cleaned up");
+}
+
+#[test]
 fn a_program_says_what_is_wrong_with_its_arguments() {
     let (ok, output) = run(env!("CARGO_BIN_EXE_echo_client"), &["http://localhost/"], "");
     assert!(!ok && output.contains("must be ws or wss"), "{output}");
