@@ -168,19 +168,38 @@ impl Ledger {
         }
     }
 
-    /// A message has left. Unknown ones are ignored.
-    pub(super) fn remove(&mut self, removal: Removal, tally: &mut Tally) {
-        let Removal { seq, bytes } = removal;
-        if !self.alive.remove(seq) {
-            return;
+    /// Messages have left. Unknown ones are ignored.
+    pub(super) fn remove(&mut self, removes: &[Removal], tally: &mut Tally) {
+        // Mostly they follow each other, as they came.
+        for run in removes.chunk_by(|one, next| one.seq.checked_add(1) == Some(next.seq)) {
+            let seqs = run[0].seq..run[0].seq.saturating_add(run.len() as u64);
+            if self.alive.remove(seqs.clone()) {
+                self.usage.messages = self.usage.messages.saturating_sub(run.len());
+                let bytes = run.iter().map(|removal| removal.bytes).sum();
+                self.usage.bytes = self.usage.bytes.saturating_sub(bytes);
+            } else {
+                for removal in run {
+                    if self.alive.remove(removal.seq..removal.seq + 1) {
+                        self.usage.subtract(removal.bytes);
+                    }
+                }
+            }
+            self.drop_dead(seqs, tally);
         }
-        self.usage.subtract(bytes);
-        if let Some((&first, extent)) = self.extents.range(..=seq).next_back()
-            && seq < extent.end
-            && self.alive.overlaps(first..extent.end).next().is_none()
+    }
+
+    /// Forgets the places of these messages in which none is left.
+    fn drop_dead(&mut self, seqs: Range<u64>, tally: &mut Tally) {
+        let before = self.extents.range(..=seqs.start).next_back().filter(|(_, extent)| extent.end > seqs.start);
+        let mut from = before.map_or(seqs.start, |(&first, _)| first);
+        while from < seqs.end
+            && let Some((&first, extent)) = self.extents.range(from..seqs.end).next()
         {
-            release(extent.place.file, tally);
-            self.extents.remove(&first);
+            from = extent.end;
+            if self.alive.overlaps(first..extent.end).next().is_none() {
+                release(extent.place.file, tally);
+                self.extents.remove(&first);
+            }
         }
     }
 

@@ -131,6 +131,8 @@ impl Disk {
                 _ => *cursor = Some(Cursor::new(session, place, read(place)?)),
             }
             let Some(cursor) = cursor else { return Ok(loaded) };
+            let count = seqs.iter().map(|range| range.end - range.start).sum::<u64>();
+            loaded.reserve(messages.saturating_sub(loaded.len()).min(usize::try_from(count).unwrap_or(usize::MAX)));
             for seq in seqs.into_iter().flatten() {
                 if loaded.len() >= messages {
                     return Ok(loaded);

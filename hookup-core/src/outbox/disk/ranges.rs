@@ -54,15 +54,20 @@ impl Ranges {
         self.ends.insert(range.start, range.end);
     }
 
-    /// Takes a number out; whether it was there.
-    pub(super) fn remove(&mut self, number: u64) -> bool {
-        let Some(Range { start, end }) = self.around(number) else { return false };
-        match start < number {
-            true => self.ends.insert(start, number),
+    /// Takes numbers out, if all of them are there; whether they were.
+    pub(super) fn remove(&mut self, numbers: Range<u64>) -> bool {
+        if numbers.is_empty() {
+            return true;
+        }
+        let Some(Range { start, end }) = self.around(numbers.start).filter(|range| numbers.end <= range.end) else {
+            return false;
+        };
+        match start < numbers.start {
+            true => self.ends.insert(start, numbers.start),
             false => self.ends.remove(&start),
         };
-        if number + 1 < end {
-            self.ends.insert(number + 1, end);
+        if numbers.end < end {
+            self.ends.insert(numbers.end, end);
         }
         true
     }
@@ -93,7 +98,11 @@ mod tests {
                     ranges.insert(start..start + len);
                     set.extend(start..start + len);
                 } else {
-                    prop_assert_eq!(ranges.remove(start), set.remove(&start));
+                    let is_there = (start..start + len).all(|number| set.contains(&number));
+                    prop_assert_eq!(ranges.remove(start..start + len), is_there);
+                    if is_there {
+                        set.retain(|number| !(start..start + len).contains(number));
+                    }
                 }
                 prop_assert!(ranges.iter().flatten().eq(set.iter().copied()));
                 prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|(one, next)| one.end < next.start));

@@ -180,7 +180,7 @@ impl<'a> Replay<'a> {
         }
         match record {
             Record::Batch(head, _) => ledger.append(head, place, tally),
-            Record::Removed(_, removes) => removes.iter().for_each(|&removal| ledger.remove(removal, tally)),
+            Record::Removed(_, removes) => ledger.remove(removes, tally),
             Record::State(_, json) => ledger.save(json),
             Record::Ended(_, at, json) => ledger.end(*at, json, tally),
             Record::Forgotten(_) => ledger.clear(tally),

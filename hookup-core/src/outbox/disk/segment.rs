@@ -20,8 +20,9 @@ pub(super) const START: u64 = 32;
 const COVERED_AT: u64 = 16;
 const LENGTH_AT: u64 = 24;
 
-/// By how much a file is made longer at a time, in bytes.
+/// By how much a file is made longer at a time, in bytes; a long one by more.
 const STEP: u64 = 256 * 1024;
+const MAX_STEP: u64 = 4 << 20;
 
 /// What a file says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl Segment {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let end = self.end + bytes.len() as u64;
         if end > self.length {
-            let length = end.next_multiple_of(STEP);
+            let length = (end + (end / 4).min(MAX_STEP)).next_multiple_of(STEP);
             self.file.set_len(length)?;
             self.length = length;
         }

@@ -26,6 +26,9 @@ use crate::{
 const MOVE_BYTES: u64 = 64 << 20;
 const MOVE_FACTOR: u64 = 4;
 
+/// After how many files of the log the catalog is written, whether that makes any of them free or not.
+const MAX_UNCOVERED: u64 = 16;
+
 /// What a message takes in the log beside its payload, about, in bytes.
 const MESSAGE_BYTES: u64 = 64;
 
@@ -150,9 +153,7 @@ impl State {
         for (head, place) in &places {
             ledger.append(head, *place, &mut self.tally);
         }
-        for &removal in &changes.removes {
-            ledger.remove(removal, &mut self.tally);
-        }
+        ledger.remove(&changes.removes, &mut self.tally);
         if let Some(json) = json {
             ledger.save(json);
         }
@@ -165,7 +166,7 @@ impl State {
     /// What was appended has not become safe, and was taken out of the log again.
     pub(super) fn withdraw(&mut self, session: SessionId, entries: &[Entry]) {
         if let Some(ledger) = self.ledgers.get_mut(&session) {
-            entries.iter().for_each(|entry| ledger.remove(Removal::from(entry), &mut self.tally));
+            ledger.remove(&entries.iter().map(Removal::from).collect::<Vec<_>>(), &mut self.tally);
         }
     }
 
@@ -216,13 +217,27 @@ impl State {
     /// Begins another file when it is time, and gives back the space that is not needed any more. What was committed is safe
     /// whether that succeeds or not, and what fails is tried again later.
     pub(super) fn tidy(&mut self) {
-        if self.log.is_full(&self.tally) {
-            let rolled = self.log.roll(self.covered).map_err(|error| self.failed(error));
-            if let Err(error) = rolled.and_then(|()| self.cover()).and_then(|()| self.move_oldest()) {
-                tracing::error!(%error, "the outbox takes more space than it needs for now");
-            }
+        if let Err(error) = self.try_tidy() {
+            tracing::error!(%error, "the outbox takes more space than it needs for now");
         }
         self.log.delete_dead(self.covered, &self.tally);
+    }
+
+    fn try_tidy(&mut self) -> Result<(), OutboxError> {
+        if self.log.is_full(&self.tally) {
+            self.log.roll(self.covered).map_err(|error| self.failed(error))?;
+        }
+        if self.is_cover_due() {
+            self.cover()?;
+            self.move_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the catalog is to be written: a file could be deleted then, or many wait for it.
+    fn is_cover_due(&self) -> bool {
+        let waiting = self.covered + 1..self.log.number();
+        waiting.end - waiting.start >= MAX_UNCOVERED || waiting.into_iter().any(|file| !self.tally.contains_key(&file))
     }
 
     /// Writes the sessions that changed to the catalog, so that it covers all files of the log but the last.

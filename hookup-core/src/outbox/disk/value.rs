@@ -1,6 +1,6 @@
 //! A message as bytes, and the reading of bytes that may be anything.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -89,31 +89,34 @@ pub(super) fn encode(outbound: &Outbound, value: &mut Vec<u8>) {
     value.extend_from_slice(payload);
 }
 
-/// Takes messages from the front of bytes that were written by [`encode`] and have been checked to be what was written. The
-/// messages share them.
-#[derive(Debug, Clone)]
-pub(super) struct Messages(Bytes);
+/// Messages in bytes that were written by [`encode`] and have been checked to be what was written. The messages share them.
+#[derive(Debug)]
+pub(super) struct Messages {
+    bytes: Bytes,
+    /// Where the next one begins.
+    at: usize,
+}
 
 impl Messages {
     pub(super) fn new(bytes: Bytes) -> Self {
-        Self(bytes)
+        Self { bytes, at: 0 }
     }
 
     /// The next message; `None` when this is not one.
     pub(super) fn next(&mut self) -> Option<Outbound> {
-        let parts = self.skip()?;
-        let payload = parts.payload;
+        let Parts { kind, within, expires_at, payload } = self.skip()?;
+        let payload = self.bytes.slice(payload);
         let text = |payload| ByteString::try_from(payload).ok();
-        let message = match parts.kind {
+        let message = match kind {
             TEXT => Message::from(Text(text(payload)?)),
             JSON => Json::checked(text(payload)?).into(),
             _ => Binary(payload).into(),
         };
         let mut outbound = Outbound::from(message);
-        if let Some(within) = parts.within {
+        if let Some(within) = within {
             outbound = outbound.needs_ack(within);
         }
-        if let Some(at) = parts.expires_at {
+        if let Some(at) = expires_at {
             outbound = outbound.expiring_at(at);
         }
         Some(outbound)
@@ -121,7 +124,7 @@ impl Messages {
 
     /// The parts of the next message.
     pub(super) fn skip(&mut self) -> Option<Parts> {
-        let mut fields = Fields::new(&self.0);
+        let mut fields = Fields::new(self.bytes.get(self.at..)?);
         let [head] = fields.array()?;
         let len = usize::try_from(fields.varint()?).ok()?;
         let mut within = None;
@@ -136,9 +139,9 @@ impl Messages {
         if kind > BINARY || len > rest {
             return None;
         }
-        let start = self.0.len() - rest;
-        let mut taken = self.0.split_to(start + len);
-        Some(Parts { kind, within, expires_at, payload: taken.split_off(start) })
+        let start = self.bytes.len() - rest;
+        self.at = start + len;
+        Some(Parts { kind, within, expires_at, payload: start..self.at })
     }
 }
 
@@ -148,5 +151,6 @@ pub(super) struct Parts {
     kind: u8,
     within: Option<Duration>,
     expires_at: Option<u64>,
-    payload: Bytes,
+    /// Where in the bytes it is.
+    payload: Range<usize>,
 }
