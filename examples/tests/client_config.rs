@@ -100,56 +100,6 @@ async fn a_bound_of_zero_is_refused() {
 }
 
 #[actix::test]
-async fn an_outbox_that_cannot_be_used_is_refused_and_left_alone() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let letter = directory.path().join("letter.txt");
-    std::fs::write(&letter, "dear").expect("writes");
-    refused(client().outbox(directory.path()), "outbox", "has other files in it");
-    refused(client().outbox(&letter), "outbox", "letter.txt");
-    refused(client().outbox(letter.join("below")), "outbox", "letter.txt");
-    refused(client().outbox(""), "outbox", "empty");
-    refused(client().outbox("nul\0nul"), "outbox", "failed");
-    assert_eq!(std::fs::read(&letter).expect("reads"), b"dear");
-    assert_eq!(std::fs::read_dir(directory.path()).expect("reads").count(), 1, "nothing was added");
-}
-
-#[actix::test]
-async fn a_directory_whose_files_are_named_like_an_outbox_is_refused_and_left_alone() {
-    for names in [&["conf"][..], &["db"], &["conf", "letter.txt"], &["db", "letter.txt"]] {
-        let directory = tempfile::tempdir().expect("a directory");
-        for name in names {
-            std::fs::write(directory.path().join(name), "theirs").expect("writes");
-        }
-        refused(client().outbox(directory.path()), "outbox", "move the directory away");
-        for name in names {
-            assert_eq!(std::fs::read(directory.path().join(name)).expect("reads"), b"theirs", "{names:?}");
-        }
-        let count = std::fs::read_dir(directory.path()).expect("reads").count();
-        assert_eq!(count, names.len(), "nothing was added to {names:?}");
-    }
-}
-
-#[actix::test]
-async fn an_outbox_that_was_damaged_is_refused() {
-    for (what, contents) in [("empty", Some("")), ("nonsense", Some("nonsense")), ("gone", None)] {
-        let directory = tempfile::tempdir().expect("a directory");
-        let addr = client().outbox(directory.path()).start(|_: Event, _: Peer| {}).expect("starts");
-        addr.do_send(Text("kept"));
-        let closed = support::soon("closed", addr.send(Close::within(Duration::ZERO))).await.expect("lives");
-        assert_eq!(closed, Closed { unsent: 1 });
-        let database = directory.path().join("db");
-        match contents {
-            Some(contents) => std::fs::write(database, contents).expect("writes"),
-            None => std::fs::remove_file(database).expect("removes"),
-        }
-        let error = client().outbox(directory.path()).start(|_: Event, _: Peer| {}).map(drop);
-        let error = error.expect_err(what);
-        assert_eq!(error.setting(), "outbox");
-        assert!(error.to_string().contains("move the directory away"), "{what}: {error}");
-    }
-}
-
-#[actix::test]
 async fn roots_that_are_no_certificates_are_refused() {
     let wss = |pem: &str| HookupClient::builder("wss://localhost/").tls(Tls::roots_pem(pem));
     refused(wss(""), "tls", "no certificate");

@@ -1,5 +1,7 @@
 //! Silence: when a peer is pinged, and when it is called dead.
 
+#[path = "support/outboxes.rs"]
+mod outboxes;
 #[path = "support/proxy.rs"]
 mod proxy;
 mod support;
@@ -7,10 +9,11 @@ mod support;
 use std::{rc::Rc, time::Duration};
 
 use hookup_client::{
-    Close, Closed, Disconnect,
+    Close, Closed, Disconnect, Text,
     core::ws::{Frame, Outgoing, Signal},
 };
 use hookup_server::{Cause, Event, Peer};
+use outboxes::{Barrier, Watched};
 use proxy::{Proxy, RawServer, envelope};
 use support::{HOUR as INTERVAL, client, pass, recorded, recording_with, soon};
 use tokio::sync::{Semaphore, mpsc};
@@ -64,6 +67,31 @@ async fn a_server_that_answers_pings_is_kept() {
     addr.do_send(Disconnect);
     connection.closed().await;
     assert!(matches!(events.next().await, Event::Disconnected(Cause::WeClosed(_))));
+}
+
+#[actix::test]
+async fn an_outbox_that_hangs_holds_up_no_heartbeat() {
+    let server = RawServer::start().await;
+    let barrier = Barrier::default();
+    let wait = barrier.pass();
+    let outbox = Watched::new(move |_| {
+        wait();
+        Ok(())
+    });
+    let (addr, mut events) = recorded(client(server.url()).outbox_in(outbox).heartbeat(INTERVAL));
+    let mut connection = server.connection().await;
+    events.connected().await;
+    barrier.shut();
+    addr.do_send(Text("hi"));
+    barrier.holds().await;
+    for _ in 0..5 {
+        assert_eq!(connection.ping().await, [], "it answers");
+        pass(INTERVAL).await;
+        let Signal::Ping(payload) = connection.next().await else { panic!("not pinged") };
+        connection.send(Outgoing::Pong(payload)).await;
+    }
+    barrier.open();
+    assert_eq!(connection.text().await, envelope("hi"));
 }
 
 #[actix::test]

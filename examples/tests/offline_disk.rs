@@ -6,10 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-use hookup_client::{Binary, Close, Closed, Json, Receipt, SendFailure, Text};
-use hookup_server::Event;
+use hookup_client::{Binary, Close, Closed, Error, Json, OutboxError, Receipt, SendFailure, Text};
+use hookup_server::{Cause, Event};
 use proxy::{Proxy, RawServer, ack_request, offline};
-use support::{HOUR, client, close, recorded, recorder, recording, sent, soon};
+use support::{HOUR, client, close, recorded, recording, sent, soon};
 
 #[actix::test]
 async fn twenty_thousand_messages_on_disk_arrive_in_order() {
@@ -38,15 +38,23 @@ async fn twenty_thousand_messages_on_disk_arrive_in_order() {
 async fn an_outbox_has_one_client_at_a_time() {
     let directory = tempfile::tempdir().expect("a directory");
     let (_proxy, builder) = offline();
-    let (addr, _events) = recorded(builder.outbox(directory.path()));
+    let (addr, mut events) = recorded(builder.outbox(directory.path()));
+    events.reconnecting().await;
+
     let (_proxy, builder) = offline();
-    let error = builder.outbox(directory.path()).start(recorder().0).expect_err("in use");
-    assert_eq!(error.setting(), "outbox");
-    assert!(error.to_string().contains("in use"), "{error}");
+    let (second, mut events) = recorded(builder.outbox(directory.path()));
+    let refused = sent(second.send(Text("hi"))).await.expect_err("it has no outbox");
+    assert!(matches!(refused.reason, SendFailure::Storage(_)), "{refused}");
+    let Event::Error(Error::Outbox(error)) = events.next().await else { panic!("another event") };
+    assert!(matches!(*error, OutboxError::Locked { .. }), "{error}");
+    let words = error.to_string();
+    assert!(words.contains("in use") && words.contains(&*directory.path().to_string_lossy()), "{words}");
+    assert_eq!(events.disconnected().await, Cause::Failed(words));
 
     assert_eq!(close(&addr, Duration::ZERO).await, 0);
     let (_proxy, builder) = offline();
-    let (addr, _events) = recorded(builder.outbox(directory.path()));
+    let (addr, mut events) = recorded(builder.outbox(directory.path()));
+    events.reconnecting().await;
     close(&addr, Duration::ZERO).await;
 }
 

@@ -1,15 +1,21 @@
 //! Silence, as a server sees it: when a peer is pinged, and when it is called dead.
 
+#[path = "support/outboxes.rs"]
+mod outboxes;
 #[path = "support/raw.rs"]
 mod raw;
 mod support;
+#[path = "support/v2.rs"]
+mod v2;
 
 use std::{net::SocketAddr, time::Duration};
 
 use actix_web::{App, HttpServer, web};
-use hookup_server::{Cause, Event, HookupServer, ServerBuilder, SessionEnd};
+use hookup_server::{Cause, Event, HookupServer, ServerBuilder, SessionEnd, Text};
+use outboxes::{Barrier, WatchedStore};
 use raw::{PING, PONG, Raw, TEXT, frame};
 use support::{Events, HOUR as INTERVAL, pass, recorder};
+use v2::{SESSION, greeted, hello};
 
 /// A server on one thread, whose clock jumps by as many seconds as are asked for.
 fn server(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (SocketAddr, Events) {
@@ -60,6 +66,32 @@ async fn an_idle_peer_that_answers_pings_is_kept() {
     raw.text("still here").await;
     let event = events.next().await;
     assert!(matches!(&event, Event::Text(text) if &**text == "still here"), "{event:?}");
+}
+
+#[actix::test]
+async fn a_store_that_hangs_holds_up_no_heartbeat() {
+    let barrier = Barrier::default();
+    let wait = barrier.pass();
+    let store = WatchedStore::new(move |_| {
+        wait();
+        Ok(())
+    });
+    let (addr, mut events) = server(|builder| builder.heartbeat(INTERVAL).session_store(store));
+    let (mut raw, _) = greeted(addr, &hello(SESSION, 1)).await;
+    let peer = events.connected().await.peer;
+    barrier.shut();
+    peer.do_send(Text("hi"));
+    barrier.holds().await;
+    for _ in 0..5 {
+        raw.nothing_came().await;
+        server_passes(addr, INTERVAL).await;
+        let (first, payload) = raw.next().await.expect("a ping");
+        assert_eq!(first, PING);
+        raw.write(frame(PONG, payload)).await;
+    }
+    barrier.open();
+    assert!(raw.next_text().await.contains("run"));
+    assert_eq!(raw.next_text().await, v2::text(1, "hi"));
 }
 
 #[actix::test]

@@ -29,7 +29,7 @@ fn now_and_then() -> impl Fn(Op) -> Result<(), OutboxError> + Send + Sync + 'sta
         let count = done.entry(op).or_default();
         *count += 1;
         let fails = match op {
-            Op::Open => false,
+            Op::List | Op::Open | Op::Begin => false,
             Op::Append => *count % 10 == 0,
             Op::Remove | Op::Load | Op::Save => *count == 5,
         };

@@ -1,23 +1,18 @@
 //! The client's settings, each with its unit and default.
 
-use std::{
-    fmt,
-    future::Future,
-    path::{Path, PathBuf},
-    rc::Rc,
-    time::Duration,
-};
+use std::{fmt, future::Future, path::Path, rc::Rc, time::Duration};
 
 use actix::Addr;
 use futures_util::future::LocalBoxFuture;
 use hookup_core::{
-    Backoff, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxError, Usage, WireFormat, driver, link::v2,
-    session, settings, transport::Credit, wire::Protocol, ws::Role,
+    Backoff, Durability, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, SledOptions, Usage, WireFormat,
+    driver, link::v2, settings, transport::Credit, wire::Protocol,
 };
 
 use crate::{
-    ConfigError, HookupClient, SledOutbox, Tls,
+    ConfigError, HookupClient, Tls,
     connector::{Connector, Headers, parse_url},
+    place::Where,
 };
 
 /// Gives the headers that prove who the client is, anew for each attempt.
@@ -34,12 +29,8 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     backoff: Backoff,
     outbox: Where,
+    on_disk: SledOptions,
     require_reliable: bool,
-}
-
-enum Where {
-    Path(PathBuf),
-    Opened(Box<dyn Outbox>),
 }
 
 /// The settings of a client that runs, checked.
@@ -84,6 +75,7 @@ impl HookupClient {
             connect_timeout: Duration::from_secs(10),
             backoff: Backoff::default(),
             outbox: Where::Opened(Box::<MemoryOutbox>::default()),
+            on_disk: SledOptions::new(),
             require_reliable: false,
         }
     }
@@ -94,6 +86,19 @@ impl ClientBuilder {
     /// used for nothing else. Default: in memory.
     pub fn outbox(mut self, path: impl AsRef<Path>) -> Self {
         self.outbox = Where::Path(path.as_ref().to_owned());
+        self
+    }
+
+    /// When a message counts as accepted by the outbox at a [path](Self::outbox). Default: [`Durability::ProcessCrash`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.on_disk = self.on_disk.durability(durability);
+        self
+    }
+
+    /// Whether a damaged outbox at a [path](Self::outbox) is moved aside, and what can be read of it goes on in a new one; the
+    /// handler is told [`Event::Quarantined`](crate::Event::Quarantined). Default: no; the client ends with an error.
+    pub fn quarantine(mut self, quarantine: bool) -> Self {
+        self.on_disk = self.on_disk.quarantine(quarantine);
         self
     }
 
@@ -232,7 +237,9 @@ impl ClientBuilder {
     /// The handler is a closure of `(Event, Peer)`, plain or async, a type that implements
     /// [`EventHandler`], or a `Recipient<Event>` of an actor.
     ///
-    /// An outbox on disk is opened here, which may block for a moment, or for a second when it is in use.
+    /// An outbox on disk is opened in the background; what is sent meanwhile waits for it, within the outbox's bounds. If it
+    /// cannot be opened, the handler is told so in an [`Event::Error`](crate::Event::Error), whatever was sent comes back
+    /// with [`SendFailure::Storage`](crate::SendFailure::Storage), and the client ends.
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting that cannot work.
@@ -241,19 +248,13 @@ impl ClientBuilder {
         H: IntoHandler<K>,
     {
         driver::check_system()?;
-        let (settings, outbox) = self.check()?;
+        let (settings, outbox, options) = self.check()?;
         let handler: Box<dyn EventHandler> = Box::new(handler.into_handler());
-        let mut outbox = match outbox {
-            Where::Opened(outbox) => outbox,
-            Where::Path(path) => Box::new(SledOutbox::open(path).map_err(unusable)?),
-        };
-        let limits = settings.common.link_limits(Duration::ZERO);
-        let new = || Ok(v2::State::new(session::random_session()?, None));
-        let link = session::open(&mut *outbox, Role::Client, limits, new).map_err(unusable)?;
-        Ok(HookupClient::start_with(settings, handler, outbox, link))
+        let opening = outbox.open(options, settings.common.link_limits(Duration::ZERO));
+        Ok(HookupClient::start_with(settings, handler, opening))
     }
 
-    fn check(mut self) -> Result<(Settings, Where), ConfigError> {
+    fn check(mut self) -> Result<(Settings, Where, SledOptions), ConfigError> {
         let uri = parse_url(&self.url)?;
         if self.require_reliable {
             if self.settings.subprotocols.as_ref().is_some_and(|names| !names.iter().any(|name| name == v2::NAME)) {
@@ -278,12 +279,8 @@ impl ClientBuilder {
             backoff: self.backoff,
             require_reliable: self.require_reliable,
         };
-        Ok((settings, self.outbox))
+        Ok((settings, self.outbox, self.on_disk))
     }
-}
-
-fn unusable(error: OutboxError) -> ConfigError {
-    ConfigError::new("outbox", error)
 }
 
 impl fmt::Debug for ClientBuilder {

@@ -29,14 +29,16 @@ mod builder;
 mod client;
 mod commands;
 mod connector;
+mod place;
 mod socket;
 mod tls;
 
 pub use hookup_core::{
-    self as core, Backoff, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Entry, Error, Event,
-    EventHandler, Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryOutbox, Message, MessageKey, Outbound,
-    Outbox, OutboxError, Peer, PeerId, Receipt, Reconnecting, Refusal, RunId, SendError, SendFailure, SendResult,
-    SessionEnd, SessionId, SessionState, SimpleJson, SledOutbox, Stored, Text, Usage, WireFormat, wire, ws::Frame,
+    self as core, Backoff, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Durability, Entry, Error,
+    Event, EventHandler, Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryOutbox, Message, MessageKey,
+    Outbound, Outbox, OutboxError, Peer, PeerId, Quarantined, Receipt, Reconnecting, Refusal, RunId, SendError,
+    SendFailure, SendResult, SessionEnd, SessionId, SessionState, SimpleJson, SledOptions, SledOutbox, Stored, Text,
+    Usage, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{

@@ -121,9 +121,10 @@ pub enum Error {
         /// What it panicked with.
         message: String,
     },
-    /// The outbox could not remove or load messages. Those that it keeps may be sent again.
+    /// The outbox could not remove or load messages: those that it keeps may be sent again. Or a client's could not be
+    /// opened: what was sent comes back, and the client ends.
     #[error(transparent)]
-    Outbox(OutboxError),
+    Outbox(Arc<OutboxError>),
     /// The client does not try to connect any more; `Reconnect` starts it again.
     #[error("gave up after trying to connect again {attempts} times: {cause}")]
     GaveUp {

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{
     error::{Error, SendError},
     message::{Binary, Json, Message, Text},
+    outbox::Quarantined,
     peer::Peer,
     ws::CloseReason,
 };
@@ -43,6 +44,9 @@ pub enum Event {
     },
     /// The peer has forgotten the session, and what it had queued for us. Not raised by the two Hookup formats.
     SessionLost,
+    /// The outbox, or a server's session store, was damaged when it was opened, and was moved aside. What could be read of
+    /// it goes on. It comes before `Connected`.
+    Quarantined(Quarantined),
     /// Something else went wrong; the session goes on.
     Error(Error),
 }
@@ -125,7 +129,7 @@ pub enum Cause {
     EndOfStream,
     /// Nothing was heard from the peer for as many heartbeats as `dead_after` says; two, unless set otherwise.
     Silent,
-    /// The socket failed, or the attempt to connect did, with these words.
+    /// The socket failed, or the attempt to connect did, or a client's outbox could not be opened, with these words.
     Failed(String),
 }
 

@@ -5,7 +5,7 @@ mod session_support;
 use std::sync::{Arc, Mutex, mpsc};
 
 use futures_util::FutureExt as _;
-use hookup_core::{Changes, Entry, JsonProtocol, MemoryOutbox, Outbox, OutboxError, Stored, Text};
+use hookup_core::{Changes, Entry, JsonProtocol, MemoryOutbox, Outbox, OutboxError, Quarantined, Stored, Text};
 use session_support::{Session, done, limits};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -168,4 +168,36 @@ async fn what_the_outbox_held_when_it_was_opened_is_sent_first() {
     session.connect(JsonProtocol).await;
     assert_eq!(session.written().await, r#"{"type":"text","content":"old"}"#);
     assert_eq!(session.written().await, r#"{"type":"text","content":"new"}"#);
+}
+
+/// An outbox that took the place of a damaged one.
+#[derive(Default)]
+struct Successor(MemoryOutbox);
+
+impl Outbox for Successor {
+    fn stored(&self) -> Stored {
+        let quarantined = Quarantined::new("outbox", "outbox.damaged", "it was wet", 3);
+        Stored { quarantined: Some(quarantined), ..self.0.stored() }
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
+        self.0.commit(changes)
+    }
+
+    fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError> {
+        self.0.load(from, messages, bytes)
+    }
+}
+
+#[actix::test]
+async fn the_handler_is_told_of_a_quarantine_before_anything_else() {
+    let mut session = Session::start(limits(), Successor::default(), done);
+    session.with(|session| session.core.connected(Arc::new(JsonProtocol)));
+    let first = session.event().await;
+    assert!(first.starts_with("Quarantined") && first.contains("it was wet"), "{first}");
+    assert_eq!(session.event().await, "connected jsonProtocol");
 }

@@ -12,7 +12,8 @@ use std::{
 use actix::Actor;
 use actix_web::HttpRequest;
 use hookup_core::{
-    EventHandler, IntoHandler, MemoryStore, SessionStore, Usage, WireFormat, driver, settings, transport::Credit,
+    EventHandler, IntoHandler, MemoryStore, SessionStore, Usage, WireFormat, driver, session::Held, settings,
+    transport::Credit,
 };
 
 use crate::{ConfigError, Hookup, HookupServer};
@@ -25,7 +26,7 @@ pub(crate) type Factory = dyn Fn() -> Box<dyn EventHandler> + Send + Sync;
 pub struct ServerBuilder {
     factory: Arc<Factory>,
     settings: settings::Settings,
-    store: Arc<dyn SessionStore>,
+    store: Held<Arc<dyn SessionStore>>,
     authenticate: Option<Arc<Authenticate>>,
     session_ttl: Duration,
     cursor_ttl: Duration,
@@ -41,7 +42,7 @@ pub(crate) type Authenticate = dyn Fn(&HttpRequest) -> Result<String, String> + 
 pub(crate) struct Settings {
     pub(crate) factory: Arc<Factory>,
     pub(crate) common: settings::Checked,
-    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) store: Held<Arc<dyn SessionStore>>,
     pub(crate) authenticate: Option<Arc<Authenticate>>,
     pub(crate) session_ttl: Duration,
     pub(crate) cursor_ttl: Duration,
@@ -71,7 +72,7 @@ impl HookupServer {
         ServerBuilder {
             factory: Arc::new(move || Box::new(factory().into_handler())),
             settings,
-            store: Arc::new(MemoryStore::default()),
+            store: held(MemoryStore::default()),
             authenticate: None,
             session_ttl: Duration::from_secs(120),
             cursor_ttl: Duration::from_secs(24 * 3600),
@@ -149,7 +150,7 @@ impl ServerBuilder {
     /// Where sessions of `hookup.v2` are kept. Default: [`MemoryStore`], from which they are gone with the process. With
     /// [`SledStore`](crate::SledStore) they survive its end, SIGKILL included.
     pub fn session_store(mut self, store: impl SessionStore) -> Self {
-        self.store = Arc::new(store);
+        self.store = held(store);
         self
     }
 
@@ -209,6 +210,8 @@ impl ServerBuilder {
 
     /// Starts the server in the present actix System; it is mounted with [`Hookup::resource`].
     ///
+    /// A durable session store is asked in the background which sessions it has; clients of `hookup.v2` wait for its answer.
+    ///
     /// # Errors
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn start(self) -> Result<Hookup, ConfigError> {
@@ -236,11 +239,15 @@ impl ServerBuilder {
             stopping: AtomicBool::new(false),
         };
         driver::check_system()?;
-        let stored = settings.store.sessions().map_err(|error| ConfigError::new("session_store", error))?;
         let settings = Arc::new(settings);
-        let server = HookupServer::with(settings.clone(), stored).start();
+        let server = HookupServer::with(settings.clone()).start();
         Ok(Hookup::new(settings, server))
     }
+}
+
+fn held(store: impl SessionStore) -> Held<Arc<dyn SessionStore>> {
+    let is_durable = store.is_durable();
+    Held::new(Arc::new(store), is_durable)
 }
 
 impl fmt::Debug for Settings {

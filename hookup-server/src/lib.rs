@@ -39,10 +39,11 @@ mod session;
 mod upgrade;
 
 pub use hookup_core::{
-    self as core, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Entry, Error, Event, EventHandler,
-    Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryStore, Message, MessageKey, Outbound, Outbox,
-    OutboxError, Peer, PeerId, Receipt, Reconnecting, Refusal, RunId, SendError, SendFailure, SendResult, SessionEnd,
-    SessionId, SessionState, SessionStore, SimpleJson, SledStore, Stored, Text, Usage, WireFormat, wire, ws::Frame,
+    self as core, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Durability, Entry, Error, Event,
+    EventHandler, Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryStore, Message, MessageKey, Outbound,
+    Outbox, OutboxError, Peer, PeerId, Quarantined, Receipt, Reconnecting, Refusal, RunId, SendError, SendFailure,
+    SendResult, SessionEnd, SessionId, SessionState, SessionStore, SimpleJson, SledOptions, SledStore, Stored, Text,
+    Usage, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{

@@ -8,11 +8,18 @@ use hookup_server::{
     MemoryStore, SessionId, SessionStore,
     core::{Changes, Entry, MemoryOutbox, Outbox, OutboxError, SessionState, Stored},
 };
+use tokio::sync::Notify;
+
+use crate::support::soon;
 
 /// What is about to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Op {
+    /// Of a store: to say which sessions it has, and to open the outbox of one.
+    List,
     Open,
+    /// To save the first state of a session, which ends the opening of its outbox.
+    Begin,
     Append,
     Remove,
     Load,
@@ -30,7 +37,15 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn new(watch: impl Fn(Op) -> Result<(), OutboxError> + Send + Sync + 'static) -> Self {
-        Self { outbox: Box::<MemoryOutbox>::default(), watch: Arc::new(watch) }
+        Self::over(MemoryOutbox::default(), watch)
+    }
+
+    /// One that begins with what this has.
+    pub(crate) fn over(
+        outbox: impl Outbox,
+        watch: impl Fn(Op) -> Result<(), OutboxError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { outbox: Box::new(outbox), watch: Arc::new(watch) }
     }
 }
 
@@ -44,10 +59,9 @@ impl Outbox for Watched {
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
-        // Without the first state there is no session to test.
-        let saves = changes.state.is_some() && self.outbox.stored().state.is_some();
-        let ops =
-            [(Op::Append, !changes.appends.is_empty()), (Op::Remove, !changes.removes.is_empty()), (Op::Save, saves)];
+        let save = if self.outbox.stored().state.is_some() { Op::Save } else { Op::Begin };
+        let (appends, removes) = (!changes.appends.is_empty(), !changes.removes.is_empty());
+        let ops = [(Op::Append, appends), (Op::Remove, removes), (save, changes.state.is_some())];
         ops.into_iter().filter(|&(_, is_asked)| is_asked).try_for_each(|(op, _)| (self.watch)(op))?;
         self.outbox.commit(changes)
     }
@@ -60,13 +74,21 @@ impl Outbox for Watched {
 
 /// A store in memory that is asked off the arbiter, as one on disk is.
 pub(crate) struct WatchedStore {
-    store: MemoryStore,
+    store: Box<dyn SessionStore>,
     watch: Watch,
 }
 
 impl WatchedStore {
     pub(crate) fn new(watch: impl Fn(Op) -> Result<(), OutboxError> + Send + Sync + 'static) -> Self {
-        Self { store: MemoryStore::default(), watch: Arc::new(watch) }
+        Self::over(MemoryStore::default(), watch)
+    }
+
+    /// The same of another store.
+    pub(crate) fn over(
+        store: impl SessionStore,
+        watch: impl Fn(Op) -> Result<(), OutboxError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { store: Box::new(store), watch: Arc::new(watch) }
     }
 }
 
@@ -76,6 +98,7 @@ impl SessionStore for WatchedStore {
     }
 
     fn sessions(&self) -> Result<Vec<SessionId>, OutboxError> {
+        (self.watch)(Op::List)?;
         self.store.sessions()
     }
 
@@ -101,6 +124,7 @@ pub(crate) struct Barrier(Arc<Shut>);
 struct Shut {
     is_shut: Mutex<bool>,
     opened: Condvar,
+    held: Notify,
 }
 
 impl Barrier {
@@ -113,11 +137,30 @@ impl Barrier {
         self.0.opened.notify_all();
     }
 
+    /// A thread has come to it while it was shut.
+    pub(crate) async fn holds(&self) {
+        soon("a call that hangs", self.0.held.notified()).await;
+    }
+
+    /// Waits until it is open, where this is to be done.
+    pub(crate) fn before(&self, op: Op) -> impl Fn(Op) -> Result<(), OutboxError> + Send + Sync + 'static {
+        let pass = self.pass();
+        move |next| {
+            if next == op {
+                pass();
+            }
+            Ok(())
+        }
+    }
+
     /// Waits until it is open.
     pub(crate) fn pass(&self) -> impl Fn() + Send + Sync + 'static {
         let shut = self.0.clone();
         move || {
             let is_shut = shut.is_shut.lock().expect("nobody panics with it");
+            if *is_shut {
+                shut.held.notify_one();
+            }
             drop(shut.opened.wait_while(is_shut, |is_shut| *is_shut).expect("nobody panics with it"));
         }
     }

@@ -83,6 +83,10 @@ impl Handler<Reconnect> for HookupClient {
     type Result = ();
 
     fn handle(&mut self, _: Reconnect, ctx: &mut Self::Context) {
+        if let Phase::Opening(_) = self.phase {
+            // It connects when its outbox is open.
+            self.closing.take_if(|closing| closing.then != Then::End);
+        }
         if !matches!(self.phase, Phase::Running) {
             return;
         }

@@ -3,17 +3,17 @@
 mod attempt;
 mod connection;
 mod mailbox;
+mod opening;
 
 use std::{fmt, rc::Rc, task, time::Instant};
 
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Context};
 use hookup_core::{
-    Cause, CloseCode, CloseReason, Event, EventHandler, Outbox, Peer,
+    Cause, CloseCode, CloseReason, Event, EventHandler, Peer,
     backoff::Schedule,
     driver::{Alarm, Drive, Driver, now},
     heartbeat::{Beat, Heartbeat},
-    link::v2,
-    session::SessionCore,
+    session::{Called, Opened, SessionCore},
     transport::Command,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -90,6 +90,8 @@ enum Then {
 }
 
 enum Phase {
+    /// The outbox is being opened. What is submitted waits in the engine, and commands say what is to follow.
+    Opening(Called<Opened>),
     Running,
     /// What was not delivered is being reported, and the outbox closed.
     Ending {
@@ -106,8 +108,7 @@ impl HookupClient {
     pub(crate) fn start_with(
         settings: Settings,
         handler: Box<dyn EventHandler>,
-        outbox: Box<dyn Outbox>,
-        link: v2::Link,
+        opening: Called<Opened>,
     ) -> Addr<Self> {
         Self::create(move |ctx| {
             // No bound: a `send` takes its place in the order at once, as a `do_send` does. The outbox has the bound.
@@ -115,7 +116,7 @@ impl HookupClient {
             let addr = ctx.address();
             let peer = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
             Self {
-                core: SessionCore::new(settings.common.limits, peer, handler, outbox, addr.recipient(), Some(link)),
+                core: SessionCore::new(settings.common.limits, peer, handler, addr.recipient()),
                 schedule: settings.backoff.schedule(),
                 settings: Rc::new(settings),
                 state: State::Offline,
@@ -125,7 +126,7 @@ impl HookupClient {
                 refused: 0,
                 has_progress: false,
                 closers: Vec::new(),
-                phase: Phase::Running,
+                phase: Phase::Opening(opening),
             }
         })
     }
@@ -247,13 +248,15 @@ impl Actor for HookupClient {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         Driver::<Self>::spawn(ctx);
-        self.connect(ctx);
     }
 }
 
 impl Drive for HookupClient {
     fn drive(&mut self, ctx: &mut Self::Context, cx: &mut task::Context<'_>) {
         loop {
+            if let Phase::Opening(_) = self.phase {
+                self.open(ctx, cx);
+            }
             if let Phase::Running = self.phase {
                 self.run(ctx, cx);
             }

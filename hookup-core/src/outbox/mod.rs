@@ -133,6 +133,18 @@ pub struct Quarantined {
     pub saved: usize,
 }
 
+impl Quarantined {
+    /// What was at `path`, and is at `moved_to` now; for an outbox of your own.
+    pub fn new(
+        path: impl Into<PathBuf>,
+        moved_to: impl Into<PathBuf>,
+        problem: impl Into<String>,
+        saved: usize,
+    ) -> Self {
+        Self { path: path.into(), moved_to: moved_to.into(), problem: problem.into(), saved }
+    }
+}
+
 /// An amount of messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

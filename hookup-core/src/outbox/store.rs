@@ -18,7 +18,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Whether sessions outlive the process.
     fn is_durable(&self) -> bool;
 
-    /// The sessions that it holds and that have not ended, in no order. Asked once, when the server starts.
+    /// The sessions that it holds and that have not ended, in no order. Asked when the server starts, before any is
+    /// opened, and again if that failed.
     ///
     /// # Errors
     /// When they could not be read.

@@ -21,7 +21,6 @@ use crate::{
     handler::EventHandler,
     link::{Transmit, v2},
     outbound::Outbound,
-    outbox::Outbox,
     peer::Peer,
     transport::Credit,
     wire::WireFormat,
@@ -65,23 +64,15 @@ pub struct SessionCore {
 }
 
 impl SessionCore {
-    /// A session without a connection, with what its outbox holds already; with a link of `hookup.v2` that was opened on
-    /// the outbox's state, if it is to speak that.
-    pub fn new(
-        limits: Limits,
-        peer: Peer,
-        handler: Box<dyn EventHandler>,
-        outbox: Box<dyn Outbox>,
-        outcomes: Recipient<AckOutcomes>,
-        v2: Option<v2::Link>,
-    ) -> Self {
-        let base = v2.as_ref().map_or(0, v2::Link::base);
+    /// A session without a connection, whose outbox is not open yet: what is submitted waits until it is
+    /// [opened](Self::opened), within the outbox's bound.
+    pub fn new(limits: Limits, peer: Peer, handler: Box<dyn EventHandler>, outcomes: Recipient<AckOutcomes>) -> Self {
         Self {
             limits,
             peer,
-            links: Links::new(limits.window, limits.max_message_bytes, v2),
+            links: Links::new(limits.window, limits.max_message_bytes),
             inbox: Inbox::new(handler),
-            outgoing: Outgoing::new(outbox, base, limits.outbox, limits.window.bytes),
+            outgoing: Outgoing::new(limits.outbox, limits.window.bytes),
             acks: AckHandle::enrol(outcomes),
             armed: Armed::default(),
             submissions: Submissions::default(),

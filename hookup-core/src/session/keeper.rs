@@ -4,13 +4,13 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{self, Poll},
 };
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::blocking::{Held, guard};
 use crate::{
     link::v2::State,
     outbox::{Changes, Entry, Outbox, OutboxError, Removal},
@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) struct Keeper {
     stage: Stage,
-    durable: bool,
+    is_durable: bool,
     /// Whether the work that is being done has appends.
     is_appending: bool,
     work: Work,
@@ -29,8 +29,10 @@ pub(super) struct Keeper {
 }
 
 enum Stage {
-    Idle(Box<dyn Outbox>),
-    Busy(JoinHandle<(Box<dyn Outbox>, Done)>),
+    /// The outbox is not open yet; work waits for it.
+    Unopened,
+    Idle(Held<Box<dyn Outbox>>),
+    Busy(JoinHandle<(Held<Box<dyn Outbox>>, Done)>),
     Closing(JoinHandle<()>),
     Closed,
 }
@@ -101,16 +103,11 @@ impl Work {
     }
 }
 
-/// A panic of an outbox is an error like another: the messages that it was given are still ours.
-fn guard<T>(call: impl FnOnce() -> Result<T, OutboxError>) -> Result<T, OutboxError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(OutboxError::Panicked))
-}
-
 impl Keeper {
-    pub(super) fn new(outbox: Box<dyn Outbox>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            durable: outbox.is_durable(),
-            stage: Stage::Idle(outbox),
+            is_durable: false,
+            stage: Stage::Unopened,
             is_appending: false,
             work: Work::default(),
             removes: BTreeMap::new(),
@@ -118,8 +115,18 @@ impl Keeper {
         }
     }
 
+    pub(super) fn opened(&mut self, outbox: Held<Box<dyn Outbox>>) {
+        self.is_durable = outbox.is_durable();
+        self.stage = Stage::Idle(outbox);
+    }
+
+    /// There is no outbox, and there will be none.
+    pub(super) fn not_opened(&mut self) {
+        self.stage = Stage::Closed;
+    }
+
     pub(super) fn is_durable(&self) -> bool {
-        self.durable
+        self.is_durable
     }
 
     pub(super) fn append(&mut self, entry: Entry) {
@@ -193,16 +200,20 @@ impl Keeper {
                     }
                     let work = self.take_work();
                     self.is_appending = !work.changes.appends.is_empty();
-                    if self.durable {
+                    if self.is_durable {
                         self.stage = Stage::Busy(spawn_blocking(move || {
-                            let done = work.run(&mut *outbox);
+                            let done = work.run(&mut **outbox);
                             (outbox, done)
                         }));
                     } else {
-                        let done = work.run(&mut *outbox);
+                        let done = work.run(&mut **outbox);
                         self.stage = Stage::Idle(outbox);
                         return Poll::Ready(self.done(done));
                     }
+                }
+                Stage::Unopened => {
+                    self.stage = Stage::Unopened;
+                    return Poll::Pending;
                 }
                 closed => {
                     self.stage = closed;
@@ -229,8 +240,8 @@ impl Keeper {
     pub(super) fn poll_close(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Closed) {
-                Stage::Idle(outbox) if self.durable => {
-                    self.stage = Stage::Closing(spawn_blocking(move || drop(outbox)));
+                Stage::Idle(outbox) if self.is_durable => {
+                    self.stage = Stage::Closing(spawn_blocking(move || outbox.close()));
                 }
                 Stage::Closing(mut task) => {
                     if Pin::new(&mut task).poll(cx).is_pending() {
@@ -239,8 +250,8 @@ impl Keeper {
                     }
                 }
                 Stage::Idle(_) | Stage::Closed => return Poll::Ready(()),
-                busy @ Stage::Busy(_) => {
-                    self.stage = busy;
+                stage @ (Stage::Unopened | Stage::Busy(_)) => {
+                    self.stage = stage;
                     return Poll::Pending;
                 }
             }

@@ -30,10 +30,15 @@ enum Active {
 }
 
 impl Links {
-    pub(super) fn new(window: Usage, max_frame_bytes: usize, v2: Option<v2::Link>) -> Self {
-        let active = if v2.is_some() { Active::V2 } else { Active::Formats };
+    pub(super) fn new(window: Usage, max_frame_bytes: usize) -> Self {
         let formats = FormatLink::new(window).max_frame_bytes(max_frame_bytes);
-        Self { formats, v2, active, news: Default::default() }
+        Self { formats, v2: None, active: Active::Formats, news: Default::default() }
+    }
+
+    /// The outbox is open, and has a session of `hookup.v2`.
+    pub(super) fn opened(&mut self, link: v2::Link) {
+        self.v2 = Some(link);
+        self.active = Active::V2;
     }
 
     /// The link of `hookup.v2`, if it has, or had, the last connection.

@@ -5,6 +5,7 @@
 
 mod accepting;
 mod armed;
+mod blocking;
 mod core;
 mod ending;
 mod flow;
@@ -21,8 +22,9 @@ mod waiters;
 use crate::{error::ConfigError, outbox::Usage, transport::Credit};
 
 pub use self::{
+    blocking::{Called, Held, call},
     core::SessionCore,
-    opening::{open, random_session},
+    opening::{Opened, open, random_session},
     submission::{Submission, Submissions},
 };
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    blocking::Held,
     keeper::{Done, Keeper, Load},
     links::Links,
     submission::Waiter,
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     error::{Receipt, SendFailure},
     outbound::Outbound,
-    outbox::{Entry, Outbox, OutboxError, Removal, Usage},
+    outbox::{Entry, Outbox, OutboxError, Removal, Stored, Usage},
 };
 
 /// What one end has accepted and not seen the end of.
@@ -40,6 +41,8 @@ pub(super) struct Outgoing {
     is_draining: bool,
     waiters: Waiters,
     offline: bool,
+    /// What came before the outbox was open; `None` since it is, or is known never to be.
+    early: Option<Vec<(Outbound, Waiter)>>,
 }
 
 /// A message that was not delivered, and who waits to hear of it.
@@ -64,17 +67,14 @@ impl Report {
 }
 
 impl Outgoing {
-    /// `base` is a `seq` that was given to a message before, whether the outbox has one of it still or not.
-    pub(super) fn new(outbox: Box<dyn Outbox>, base: u64, bound: Usage, load_bytes: u64) -> Self {
-        let stored = outbox.stored();
-        let last_seq = stored.last_seq.max(base);
+    pub(super) fn new(bound: Usage, load_bytes: u64) -> Self {
         Self {
-            keeper: Keeper::new(outbox),
+            keeper: Keeper::new(),
             bound,
             load_bytes,
-            usage: stored.usage,
-            last_seq,
-            committed: last_seq,
+            usage: Usage::default(),
+            last_seq: 0,
+            committed: 0,
             cursor: 0,
             loading: false,
             stuck: false,
@@ -82,7 +82,30 @@ impl Outgoing {
             is_draining: false,
             waiters: Waiters::default(),
             offline: false,
+            early: Some(Vec::new()),
         }
+    }
+
+    /// The outbox is open, and holds this; `base` is a `seq` that was given to a message before, whether the outbox has one
+    /// of it still or not. What came early goes behind it, as far as there is room.
+    pub(super) fn opened(&mut self, outbox: Held<Box<dyn Outbox>>, stored: &Stored, base: u64) -> Report {
+        self.keeper.opened(outbox);
+        self.usage = stored.usage;
+        self.last_seq = stored.last_seq.max(base);
+        self.committed = self.last_seq;
+        let early = self.early.take().unwrap_or_default().into_iter();
+        let failed = early.filter_map(|(outbound, waiter)| self.accept(outbound, waiter)).collect();
+        Report { failed, errors: Vec::new() }
+    }
+
+    /// The outbox could not be opened. What came early fails with this; what is still to come finds it closed.
+    pub(super) fn not_opened(&mut self, error: &Arc<OutboxError>) -> Report {
+        self.keeper.not_opened();
+        self.usage = Usage::default();
+        let early = self.early.take().unwrap_or_default().into_iter();
+        let failed =
+            early.map(|(outbound, waiter)| Failed { outbound, reason: SendFailure::Storage(error.clone()), waiter });
+        Report { failed: failed.collect(), errors: Vec::new() }
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -129,8 +152,12 @@ impl Outgoing {
             let reason = SendFailure::Full { messages: self.usage.messages, bytes: self.usage.bytes };
             return Some(Failed { outbound, reason, waiter });
         }
-        self.last_seq += 1;
         self.usage.add(bytes);
+        if let Some(early) = &mut self.early {
+            early.push((outbound, waiter));
+            return None;
+        }
+        self.last_seq += 1;
         self.waiters.insert(self.last_seq, waiter, &outbound);
         self.keeper.append(Entry { seq: self.last_seq, outbound });
         None

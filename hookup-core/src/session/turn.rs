@@ -1,6 +1,7 @@
 //! One wake-up: all that changed is acted upon, and what is to be written goes out as one batch.
 
 use std::{
+    sync::Arc,
     task,
     time::{Duration, Instant},
 };
@@ -88,7 +89,7 @@ impl SessionCore {
 
     pub(super) fn report(&mut self, report: Report) {
         report.failed.into_iter().for_each(|failed| self.fail(failed));
-        report.errors.into_iter().for_each(|error| self.tell(Event::Error(Error::Outbox(error))));
+        report.errors.into_iter().for_each(|error| self.tell(Event::Error(Error::Outbox(Arc::new(error)))));
     }
 
     /// Hands the next batch to the transport; whether there was anything to do.

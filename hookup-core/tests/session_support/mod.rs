@@ -11,7 +11,7 @@ use hookup_core::{
     Peer, SendError, SendResult, Usage, WireFormat,
     ack::AckOutcomes,
     driver::{Drive, Driver, now},
-    session::{SessionCore, Submission},
+    session::{Opened, SessionCore, Submission},
     ws::Frame,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -91,8 +91,8 @@ impl Session {
             let addr = ctx.address();
             let new = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
             peer = Some(new.clone());
-            let core =
-                SessionCore::new(limits, new, Box::new(Told(told, handler)), Box::new(outbox), addr.recipient(), None);
+            let mut core = SessionCore::new(limits, new, Box::new(Told(told, handler)), addr.recipient());
+            core.opened(Opened::without_link(Box::new(outbox)));
             Driven { core, confirms: true, ending: false, ended: false, written: write }
         });
         Self { addr, peer: peer.expect("it was made"), events, written }

@@ -132,8 +132,9 @@ impl Handler<Peers> for HookupServer {
 impl Handler<Stop> for HookupServer {
     type Result = actix::ResponseFuture<()>;
 
-    fn handle(&mut self, Stop: Stop, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Stop: Stop, ctx: &mut Context<Self>) -> Self::Result {
         self.stopping = true;
+        self.stop_listing(ctx);
         let resumable = self.sessions.values().filter_map(|slot| slot.addr.as_ref());
         for addr in self.plain.values().map(|(_, addr)| addr).chain(resumable) {
             addr.do_send(StopSession);

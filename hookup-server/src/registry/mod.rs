@@ -1,19 +1,23 @@
 //! The server's actor: the sessions there are, which connection belongs to which, and the server's end.
 
+mod listing;
 mod mailbox;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
 use actix::{Actor, ActorFutureExt as _, Addr, Arbiter, AsyncContext as _, Context, WrapFuture as _};
 use hookup_core::{
-    CloseCode, CloseReason, Outbox, OutboxError, Peer, PeerId, SessionEnd, SessionId, link::v2, session, ws::Role,
+    CloseCode, CloseReason, OutboxError, Peer, PeerId, SessionEnd, SessionId,
+    link::v2,
+    session::{self, Opened},
+    ws::Role,
 };
 
+use self::listing::Listing;
 pub(crate) use self::mailbox::{Change, Joined, Left, OfSession, Peers, Stop};
 use crate::{
     attach::Attach,
@@ -33,6 +37,7 @@ pub struct HookupServer {
     detachments: u64,
     /// Those that the store has from before the server was started, and that have no actor.
     stored: VecDeque<SessionId>,
+    listing: Listing,
     /// It is time to end those.
     is_expiring: bool,
     /// How many sessions are about to end.
@@ -56,9 +61,6 @@ struct Slot {
     waiting: Option<Attach>,
 }
 
-/// A session's outbox, opened.
-type Opened = Result<(Box<dyn Outbox>, v2::Link), OutboxError>;
-
 impl Slot {
     /// Keeps a connection; of two, the one that came later.
     fn wait(&mut self, attach: Attach) {
@@ -75,14 +77,15 @@ impl Slot {
 }
 
 impl HookupServer {
-    pub(crate) fn with(settings: Arc<Settings>, stored: Vec<SessionId>) -> Self {
+    pub(crate) fn with(settings: Arc<Settings>) -> Self {
         Self {
             settings,
             plain: HashMap::new(),
             sessions: HashMap::new(),
             detached: BTreeMap::new(),
             detachments: 0,
-            stored: stored.into(),
+            stored: VecDeque::new(),
+            listing: Listing::default(),
             is_expiring: false,
             leaving: 0,
             stopping: false,
@@ -112,7 +115,7 @@ impl HookupServer {
                 }
                 let principal = attach.principal.clone();
                 self.sessions.insert(id, Slot { waiting: Some(attach), ..Slot::default() });
-                self.open(id, principal, ctx);
+                self.open_listed(id, principal, ctx);
             }
         }
     }
@@ -166,39 +169,30 @@ impl HookupServer {
     /// Opens a session's outbox, off the arbiter if that may block.
     fn open(&mut self, id: SessionId, principal: Option<String>, ctx: &mut Context<Self>) {
         let settings = self.settings.clone();
-        let open = move || -> Opened {
-            let mut outbox = settings.store.open(id)?;
+        let open = move || {
+            let outbox = settings.store.open(id)?;
             let limits = settings.common.link_limits(settings.session_ttl);
-            let link = session::open(&mut *outbox, Role::Server, limits, || Ok(v2::State::new(id, principal)))?;
-            Ok((outbox, link))
+            session::open(outbox, Role::Server, limits, || Ok(v2::State::new(id, principal)))
         };
-        // The store may be the user's.
-        let open = move || catch_unwind(AssertUnwindSafe(open)).unwrap_or(Err(OutboxError::Panicked));
-        if !self.settings.store.is_durable() {
-            return self.opened(id, open(), ctx);
-        }
-        let opened = async move { tokio::task::spawn_blocking(open).await.unwrap_or(Err(OutboxError::Closed)) };
+        let opened = session::call(self.settings.store.is_durable(), open);
         ctx.spawn(opened.into_actor(self).map(move |opened, server, ctx| {
             server.opened(id, opened, ctx);
             server.expire_stored(ctx);
         }));
     }
 
-    fn opened(&mut self, id: SessionId, opened: Opened, ctx: &mut Context<Self>) {
+    fn opened(&mut self, id: SessionId, opened: Result<Opened, OutboxError>, ctx: &mut Context<Self>) {
         let Some(slot) = self.sessions.get_mut(&id) else { return };
-        let (outbox, link) = match opened {
+        let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(%error, "a session could not be opened");
-                if let Some(attach) = slot.waiting.take() {
-                    attach.connection.refuse(CloseReason::new(CloseCode::ERROR, "the session store failed"));
-                }
-                return self.gone(id, ctx);
+                return self.not_opened(id, ctx);
             }
         };
         // A worker's thread may be the connection's; that of a session which nobody asks for does not matter.
         let arbiter = slot.waiting.as_ref().map_or_else(Arbiter::current, |attach| attach.arbiter.clone());
-        let addr = Session::resumable(&self.settings, ctx.address(), &arbiter, outbox, link);
+        let addr = Session::resumable(&self.settings, ctx.address(), &arbiter, id, opened);
         if self.stopping {
             addr.do_send(StopSession);
         } else if let Some(attach) = slot.waiting.take() {
@@ -209,6 +203,14 @@ impl HookupServer {
             addr.do_send(Evict(reason));
         }
         slot.addr = Some(addr);
+    }
+
+    /// The store has failed a session: the connection that waits for it is closed.
+    fn not_opened(&mut self, id: SessionId, ctx: &mut Context<Self>) {
+        if let Some(attach) = self.sessions.get_mut(&id).and_then(|slot| slot.waiting.take()) {
+            attach.connection.refuse(CloseReason::new(CloseCode::ERROR, "the session store failed"));
+        }
+        self.gone(id, ctx);
     }
 
     /// A session has ended; its successor is opened for the connection that waits for it.
@@ -245,11 +247,11 @@ impl Actor for HookupServer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if !self.stored.is_empty() {
-            ctx.run_later(self.settings.session_ttl, |server, ctx| {
-                server.is_expiring = true;
-                server.expire_stored(ctx);
-            });
-        }
+        self.list(ctx);
+        ctx.run_later(self.settings.session_ttl, |server, ctx| {
+            server.is_expiring = true;
+            server.list(ctx);
+            server.expire_stored(ctx);
+        });
     }
 }

@@ -6,25 +6,21 @@
 mod mailbox;
 
 use std::{
-    future::Future as _,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::Arc,
     task::{self, Poll},
     time::Instant,
 };
 
 use actix::{Actor, ActorContext as _, Addr, ArbiterHandle, AsyncContext as _, Context, Recipient};
+use futures_util::FutureExt as _;
 use hookup_core::{
-    Cause, CloseCode, CloseReason, Event, MemoryOutbox, Outbox, OutboxError, Peer, SessionEnd, SessionId, WireFormat,
+    Cause, CloseCode, CloseReason, Event, MemoryOutbox, Peer, SessionEnd, SessionId, WireFormat,
     driver::{Alarm, Drive, Driver, now, wall_clock},
     heartbeat::{Beat, Heartbeat},
-    link::v2,
-    session::SessionCore,
+    session::{self, Called, SessionCore},
     transport::Command,
 };
-use tokio::task::{JoinHandle, spawn_blocking};
 
 pub(crate) use self::mailbox::{Evict, Opened, Stop};
 use crate::{
@@ -89,7 +85,7 @@ enum Phase {
     /// What was not delivered is being reported, unless it stays in the store. Then this is the last event.
     Ending { stays: bool, last: Option<SessionEnd> },
     /// The store is being told.
-    Forgetting(JoinHandle<()>),
+    Forgetting(Called<()>),
     /// The handler is being told the rest.
     Telling,
 }
@@ -104,28 +100,27 @@ impl Session {
         format: Arc<dyn WireFormat>,
     ) -> Addr<Self> {
         let settings = settings.clone();
-        let outbox = Box::<MemoryOutbox>::default();
         Self::create(move |ctx| {
-            let mut session = Self::new(settings, server, Kind::Format(format), outbox, None, ctx);
+            let opened = session::Opened::without_link(Box::<MemoryOutbox>::default());
+            let mut session = Self::new(settings, server, Kind::Format(format), opened, ctx);
             session.core.set_peer(session.core.peer().moved(remote, principal));
             session
         })
     }
 
-    /// A session of `hookup.v2`, on this thread, without a connection.
+    /// A session of `hookup.v2`, on the thread of this arbiter, without a connection.
     pub(crate) fn resumable(
         settings: &Arc<Settings>,
         server: Addr<HookupServer>,
         arbiter: &ArbiterHandle,
-        outbox: Box<dyn Outbox>,
-        link: v2::Link,
+        id: SessionId,
+        opened: session::Opened,
     ) -> Addr<Self> {
         let settings = settings.clone();
-        let unborn = Unborn(Some((server.clone(), link.session())));
+        let unborn = Unborn(Some((server.clone(), id)));
         Self::start_in_arbiter(arbiter, move |ctx| {
             let unborn = unborn;
-            let kind = Kind::Resumable(link.session());
-            let mut session = Self::new(settings, server, kind, outbox, Some(link), ctx);
+            let mut session = Self::new(settings, server, Kind::Resumable(id), opened, ctx);
             session.expires = Some(now() + session.settings.session_ttl);
             unborn.born();
             session
@@ -136,8 +131,7 @@ impl Session {
         settings: Arc<Settings>,
         server: Addr<HookupServer>,
         kind: Kind,
-        outbox: Box<dyn Outbox>,
-        link: Option<v2::Link>,
+        opened: session::Opened,
         ctx: &mut Context<Self>,
     ) -> Self {
         // No bound: a `send` takes its place in the order at once, as a `do_send` does. The outbox has the bound.
@@ -145,8 +139,10 @@ impl Session {
         let addr = ctx.address();
         let peer = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
         let handler = (settings.factory)();
+        let mut core = SessionCore::new(settings.common.limits, peer, handler, addr.recipient());
+        core.opened(opened);
         Self {
-            core: SessionCore::new(settings.common.limits, peer, handler, outbox, addr.recipient(), link),
+            core,
             server,
             settings,
             kind,
@@ -274,20 +270,8 @@ impl Session {
         };
         let (store, now) = (self.settings.store.clone(), wall_clock());
         let cursor_ttl = u64::try_from(self.settings.cursor_ttl.as_millis()).unwrap_or(u64::MAX);
-        let is_durable = store.is_durable();
-        let forget = move || {
-            let end = || store.end(&state, now).and_then(|()| store.forget(now.saturating_sub(cursor_ttl)));
-            // The store may be the user's.
-            let ended = catch_unwind(AssertUnwindSafe(end)).unwrap_or(Err(OutboxError::Panicked));
-            if let Err(error) = ended {
-                tracing::error!(%error, "the session store could not end a session");
-            }
-        };
-        if is_durable {
-            return Phase::Forgetting(spawn_blocking(forget));
-        }
-        forget();
-        Phase::Telling
+        let end = move || store.end(&state, now).and_then(|()| store.forget(now.saturating_sub(cursor_ttl)));
+        Phase::Forgetting(session::call(self.settings.store.is_durable(), end))
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -330,9 +314,12 @@ impl Drive for Session {
             {
                 self.phase = if stays { Phase::Telling } else { self.forget() };
             }
-            if let Phase::Forgetting(task) = &mut self.phase
-                && let Poll::Ready(_) = Pin::new(task).poll(cx)
+            if let Phase::Forgetting(end) = &mut self.phase
+                && let Poll::Ready(ended) = end.poll_unpin(cx)
             {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the session store could not end a session");
+                }
                 self.phase = Phase::Telling;
             }
             if let Phase::Telling = self.phase
