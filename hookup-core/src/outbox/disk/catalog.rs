@@ -202,6 +202,13 @@ impl Catalog {
 }
 
 fn open_sled(path: &Path) -> sled::Result<Open> {
+    // sled takes a snapshot of its own that it was writing when the process was killed for one that is whole. It does
+    // without.
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(4 << 20)

@@ -16,6 +16,7 @@ use super::{
     log::Log,
     quarantine,
     recovery::{self, log_path},
+    reserve::{self, Reserve, is_full},
     segment::sync_directory,
     state::State,
     sync::Syncs,
@@ -37,7 +38,12 @@ impl Disk {
             ));
         }
         quarantine::resume(path)?;
-        match Self::open_as_it_is(path, kind, options) {
+        let opened = match Self::open_as_it_is(path, kind, options) {
+            // What is read can be read, given a little space.
+            Err(error) if is_full(&error) && reserve::release(path) => Self::open_as_it_is(path, kind, options),
+            opened => opened,
+        };
+        match opened {
             Err(OutboxError::Damaged { problem, .. }) if options.quarantine && Label::is_of(path, kind) => {
                 let quarantined = quarantine::quarantine(path, kind, options, problem)?;
                 Ok((Self::open_as_it_is(path, kind, options)?, Some(quarantined)))
@@ -48,45 +54,43 @@ impl Disk {
 
     /// Opens the directory, or makes it; what is damaged is an error.
     pub(super) fn open_as_it_is(path: &Path, kind: Kind, options: &SledOptions) -> Result<Self, OutboxError> {
+        let is_synced = options.durability == Durability::PowerLoss;
         if Label::read(path, kind)?.is_none() {
-            Label::Making.write(path, kind)?;
+            Label::Making.write(path, kind, is_synced)?;
         }
         let lock = label::lock(path)?;
         // Only who has the lock knows what it says.
         let is_new = Label::read(path, kind)? != Some(Label::Made);
         let failed = |error| failed(path, error);
         let log = log_path(path);
-        let is_synced = options.durability == Durability::PowerLoss;
         if is_new {
-            // Nothing was accepted before the directory was made.
+            // Nothing is accepted before the label says that all is there.
+            if !recovery::is_unused(&log).map_err(failed)? {
+                return Err(damaged(path, "its label is cut short"));
+            }
             remove_all(&log).map_err(failed)?;
             fs::create_dir(&log).map_err(failed)?;
         } else if !log.is_dir() {
             return Err(damaged(path, "its log is missing"));
         }
+        let reserve = Reserve::open(path);
         let mut catalog = Catalog::open(path, kind, is_new, is_synced)?;
         let mut found = recovery::recover(path, &mut catalog, is_new)?;
         let files = std::mem::take(&mut found.files);
         let log = Log::open(log, options.durability, files, found.last).map_err(failed)?;
-        if is_new {
-            Label::Made.write(path, kind)?;
-        }
         if is_synced {
             sync_all(path).map_err(failed)?;
         }
-        let state = Arc::new(Mutex::new(State::new(path, log, catalog, found)));
+        if is_new {
+            Label::Made.write(path, kind, is_synced)?;
+        }
+        let syncs = Syncs::new(&log);
+        let state = Arc::new(Mutex::new(State::new(path, log, catalog, reserve, found)));
         let flusher = match options.durability {
             Durability::Buffered => Some(Flusher::start(&state, options.flush_every).map_err(failed)?),
             _ => None,
         };
-        Ok(Self {
-            path: path.to_owned(),
-            durability: options.durability,
-            state,
-            syncs: Syncs::default(),
-            _flusher: flusher,
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), durability: options.durability, state, syncs, _flusher: flusher, _lock: lock })
     }
 }
 
@@ -98,8 +102,7 @@ pub(super) fn remove_all(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Syncs all files in a directory and below, and their names; and its own name, for which directories above may have been
-/// made.
+/// Syncs all files in a directory and below, and their names.
 fn sync_all(path: &Path) -> io::Result<()> {
     let mut directories = vec![path.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -113,10 +116,10 @@ fn sync_all(path: &Path) -> io::Result<()> {
         }
         sync_directory(&directory)?;
     }
-    sync_above(path)
+    Ok(())
 }
 
-/// Syncs the names of a directory and those above it, where that is allowed.
+/// Syncs the names of a directory and those above it, where that is allowed: any of them may have been made for it.
 pub(super) fn sync_above(path: &Path) -> io::Result<()> {
     for parent in path.ancestors().skip(1) {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{damaged, failed, log, recovery, scan::Scan};
+use super::{damaged, directory::sync_above, failed, log, recovery, scan::Scan, segment::sync_directory};
 use crate::outbox::OutboxError;
 
 /// How long a directory that is in use is tried for: who had it may be about to end.
@@ -104,9 +104,19 @@ impl Label {
         }
     }
 
-    pub(super) fn write(self, path: &Path, kind: Kind) -> Result<(), OutboxError> {
-        let written = fs::create_dir_all(path).and_then(|()| fs::write(path.join(Self::FILE), self.words(kind)));
-        written.map_err(|error| failed(path, error))
+    /// Writes the label, and syncs it and the names above it if that is asked for.
+    pub(super) fn write(self, path: &Path, kind: Kind, is_synced: bool) -> Result<(), OutboxError> {
+        let file = path.join(Self::FILE);
+        let written = fs::create_dir_all(path).and_then(|()| fs::write(&file, self.words(kind)));
+        let synced = written.and_then(|()| {
+            if !is_synced {
+                return Ok(());
+            }
+            File::options().write(true).open(&file)?.sync_all()?;
+            sync_directory(path)?;
+            sync_above(path)
+        });
+        synced.map_err(|error| failed(path, error))
     }
 }
 

@@ -188,6 +188,20 @@ impl Ledger {
         }
     }
 
+    /// These were written from this place on, and were taken out again.
+    pub(super) fn withdraw(&mut self, removes: &[Removal], from: Place, tally: &mut Tally) {
+        self.remove(removes, tally);
+        let first = removes.first().map_or(0, |removal| removal.seq);
+        // What was before them may have grown by them.
+        if let Some((_, last)) = self.extents.range_mut(..first).next_back()
+            && last.place.file == from.file
+            && (last.place.at..last.place.end()).contains(&from.at)
+        {
+            last.end = last.end.min(first);
+            last.place.len = from.at - last.place.at;
+        }
+    }
+
     /// Forgets the places of these messages in which none is left.
     fn drop_dead(&mut self, seqs: Range<u64>, tally: &mut Tally) {
         let before = self.extents.range(..=seqs.start).next_back().filter(|(_, extent)| extent.end > seqs.start);

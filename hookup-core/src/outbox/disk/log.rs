@@ -122,7 +122,8 @@ impl Log {
         self.sealed.first_key_value().map(|(&number, _)| number)
     }
 
-    fn end(&self) -> u64 {
+    /// Where the next record goes in the file that is written.
+    pub(super) fn end(&self) -> u64 {
         self.active.end() + self.buffer.len() as u64
     }
 
@@ -205,9 +206,17 @@ impl Log {
         self.safe
     }
 
-    /// The file of this number was synced when it was this long.
-    pub(super) fn note_length(&mut self, number: u64, length: u64) -> io::Result<()> {
-        if number == self.number { self.active.note_length(length.min(self.active.length())) } else { Ok(()) }
+    /// This was synced, of the file of this number.
+    pub(super) fn synced(&mut self, number: u64, synced: &Active) {
+        if number == self.number {
+            self.active.synced(synced.length, synced.end);
+        }
+    }
+
+    /// Nothing more will be written for now: what is gathered is, and the file says what is synced.
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        self.write()?;
+        self.active.note_synced()
     }
 
     /// A sync has failed: what was written to the file since the one before, which ended here, is taken back.
@@ -280,6 +289,8 @@ impl Log {
                 continue;
             }
             self.sealed.remove(&number);
+            // A file takes space for as long as it is open.
+            self.open.take_if(|(open, _)| *open == number);
         }
         if tally.is_empty() && self.length() <= SMALL_BYTES {
             self.peak = self.length();

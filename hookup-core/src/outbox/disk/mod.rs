@@ -14,6 +14,7 @@
 //!   that is done.
 //! - **Damage is noticed.** Every record has a checksum, a file knows its length, a finished one that it has a successor, and
 //!   the catalog which messages there must be. All of it is read when a directory is opened.
+//! - **A full disk can be drained.** Some space is kept for what makes room; messages are refused before it is touched.
 //! - **Space comes back.** A file is deleted when nothing in it is kept and the catalog covers it; what pins an old file is moved
 //!   to the end.
 //! - **Memory does not grow with the backlog.** What is known of messages is where each 64 KiB of them are.
@@ -31,6 +32,7 @@ mod quarantine;
 mod ranges;
 mod record;
 mod recovery;
+mod reserve;
 mod scan;
 mod segment;
 mod state;
@@ -83,13 +85,13 @@ impl Disk {
     /// Makes changes to a session's outbox.
     fn commit(&self, session: SessionId, changes: &Changes) -> Result<(), OutboxError> {
         let json = changes.state.as_ref().map(|state| self.encode(state)).transpose()?;
-        let position = self.state().commit(session, changes, json.as_deref())?;
+        let (position, place) = self.state().commit(session, changes, json.as_deref())?;
         // What has left may turn up again after a crash; that is not worth a sync.
         if self.durability < Durability::PowerLoss || changes.appends.is_empty() && json.is_none() {
             return Ok(());
         }
         self.syncs.sync(position, &self.state).map_err(|error| {
-            self.state().withdraw(session, &changes.appends);
+            self.state().withdraw(session, &changes.appends, place);
             self.failed(error)
         })
     }
@@ -168,7 +170,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if let Err(error) = self.state().flush() {
+        if let Err(error) = self.state().log.close() {
             tracing::error!(%error, path = %self.path.display(), "what was buffered could not be written");
         }
     }

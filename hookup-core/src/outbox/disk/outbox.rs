@@ -72,7 +72,15 @@ impl Outbox for SledOutbox {
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
-        if changes.is_empty() { Ok(()) } else { self.disk.commit(self.session, changes) }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let committed = self.disk.commit(self.session, changes);
+        if committed.is_err() {
+            // What was read may have been taken out again.
+            self.cursor = None;
+        }
+        committed
     }
 
     fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError> {

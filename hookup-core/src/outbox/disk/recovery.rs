@@ -45,6 +45,19 @@ pub(super) struct Replay<'a> {
     is_lenient: bool,
 }
 
+/// Whether a log may be one that nothing was accepted into yet.
+pub(super) fn is_unused(log: &Path) -> io::Result<bool> {
+    let files = match log::files(log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        files => files?,
+    };
+    match files.into_keys().collect::<Vec<_>>()[..] {
+        [] => Ok(true),
+        [1] => Scan::open(log, 1)?.is_unused(),
+        _ => Ok(false),
+    }
+}
+
 /// Reads everything; anything that is not as it should be is an error.
 pub(super) fn recover(directory: &Path, catalog: &mut Catalog, is_new: bool) -> Result<Found, OutboxError> {
     let path = log_path(directory);
@@ -106,7 +119,7 @@ fn is_finished(log: &Path, number: u64) -> io::Result<bool> {
             Step::Record(Record::Sealed, _) => return Ok(true),
             Step::Record(..) => {}
             Step::End(_) => return Ok(false),
-            // What is wrong is found when it is read for what it says.
+            // What is wrong is told when it is read for what it says.
             Step::Damage(_) => return Ok(true),
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Scan {
     length: u64,
     /// Where the next record begins.
     at: u64,
+    /// The last record that was read.
+    record: Option<Header>,
     body: Vec<u8>,
     header: Option<segment::Header>,
 }
@@ -29,7 +31,8 @@ pub(super) struct Scan {
 /// What comes next in a file.
 pub(super) enum Step<'a> {
     Record(Record<'a>, Place),
-    /// Here the next record will be written: behind it is nothing, or what a process has written in part that was killed.
+    /// Here the next record will be written: behind it is nothing, or what was written in part when the process was killed or
+    /// the power failed.
     End(u64),
     /// Here is something else.
     Damage(&'static str),
@@ -47,7 +50,7 @@ impl Scan {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => return Err(error),
         };
-        Ok(Self { number, reader, length, at: START, body: Vec::new(), header })
+        Ok(Self { number, reader, length, at: START, record: None, body: Vec::new(), header })
     }
 
     /// What the file says of itself, or what is wrong with that.
@@ -68,38 +71,49 @@ impl Scan {
     /// The next record.
     pub(super) fn next(&mut self) -> io::Result<Step<'_>> {
         let at = self.at;
+        let place = match self.read()? {
+            Ok(place) => place,
+            Err(problem) => {
+                // Of what was not synced, a loss of power leaves anything.
+                let may_be_lost = self.header.is_some_and(|header| header.synced > 0 && at >= header.synced);
+                return Ok(match problem {
+                    Some(problem) if !may_be_lost => Step::Damage(problem),
+                    _ => Step::End(at),
+                });
+            }
+        };
+        let header = self.record.and_then(|header| header.record(&self.body));
+        let unknown = Step::Damage("a record is not in a form that this version knows");
+        Ok(header.map_or(unknown, |record| Step::Record(record, place)))
+    }
+
+    /// Reads the next record; or says what is there instead, if anything is that a killed process does not leave.
+    fn read(&mut self) -> io::Result<Result<Place, Option<&'static str>>> {
+        let at = self.at;
         let left = self.length.saturating_sub(at);
-        if left == 0 {
-            return Ok(Step::End(at));
-        }
         if left < HEADER_BYTES as u64 {
-            return Ok(if self.last_byte(at)?.is_none() {
-                Step::End(at)
-            } else {
-                Step::Damage("there is a part of a record")
-            });
+            return Ok(Err(self.last_byte(at)?.map(|_| "there is a part of a record")));
         }
         let mut bytes = [0; HEADER_BYTES];
         self.reader.read_exact(&mut bytes)?;
         let Some(header) = Header::parse(&bytes) else {
             let last = self.last_byte(at)?;
             let is_cut_short = last.is_none_or(|last| last < at + HEADER_BYTES as u64);
-            return Ok(if is_cut_short { Step::End(at) } else { Step::Damage("there is something that is no record") });
+            return Ok(Err((!is_cut_short).then_some("there is something that is no record")));
         };
         let len = HEADER_BYTES as u64 + header.rest() as u64;
         if len > left {
-            return Ok(Step::Damage("a record is longer than the file"));
+            return Ok(Err(Some("a record is longer than the file")));
         }
         self.body.resize(header.rest(), 0);
         self.reader.read_exact(&mut self.body)?;
         if !header.is_whole(&self.body) {
             let is_cut_short = !header.is_complete(&self.body) && self.last_byte(at + len)?.is_none();
-            return Ok(if is_cut_short { Step::End(at) } else { Step::Damage("a record is not what it was") });
+            return Ok(Err((!is_cut_short).then_some("a record is not what it was")));
         }
         self.at += len;
-        let place = Place { file: self.number, at, len };
-        let unknown = Step::Damage("a record is not in a form that this version knows");
-        Ok(header.record(&self.body).map_or(unknown, |record| Step::Record(record, place)))
+        self.record = Some(header);
+        Ok(Ok(Place { file: self.number, at, len }))
     }
 
     /// Looks for the next record behind damage; whether there is one.

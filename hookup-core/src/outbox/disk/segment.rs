@@ -1,8 +1,8 @@
 //! One file of the log.
 //!
-//! It begins with 32 bytes: eight that say what it is, its number, the number of the last file that the catalog covers, and
-//! how long it is. It is made longer ahead of what is written to it, and is zero from there on; so one that was cut short is
-//! known by its length, wherever it was cut.
+//! It begins with 40 bytes: eight that say what it is, its number, the number of the last file that the catalog covers, how
+//! long it is, and how much of it is synced, or 0 where syncs are not waited for. It is made longer ahead of what is written
+//! to it, and is zero from there on; so one that was cut short is known by its length, wherever it was cut.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,11 +14,12 @@ use std::{
 const MAGIC: [u8; 8] = *b"hookup 3";
 
 /// Where records begin.
-pub(super) const START: u64 = 32;
+pub(super) const START: u64 = 40;
 
-/// Where a file's header says what the catalog covers, and how long the file is.
+/// Where a file's header says what the catalog covers, how long the file is, and how much of it is synced.
 const COVERED_AT: u64 = 16;
 const LENGTH_AT: u64 = 24;
+const SYNCED_AT: u64 = 32;
 
 /// By how much a file is made longer at a time, in bytes; a long one by more.
 const STEP: u64 = 256 * 1024;
@@ -30,6 +31,7 @@ pub(super) struct Header {
     pub(super) number: u64,
     pub(super) covered: u64,
     pub(super) length: u64,
+    pub(super) synced: u64,
 }
 
 impl Header {
@@ -38,14 +40,16 @@ impl Header {
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.covered.to_le_bytes());
-        bytes[24..].copy_from_slice(&self.length.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.length.to_le_bytes());
+        bytes[32..].copy_from_slice(&self.synced.to_le_bytes());
         bytes
     }
 
     /// `None` when this is not what a file of a log begins with.
     pub(super) fn parse(bytes: &[u8; START as usize]) -> Option<Self> {
         let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
-        (bytes[..8] == MAGIC).then(|| Self { number: number(8), covered: number(16), length: number(24) })
+        let header = Self { number: number(8), covered: number(16), length: number(24), synced: number(32) };
+        (bytes[..8] == MAGIC).then_some(header)
     }
 }
 
@@ -58,8 +62,10 @@ pub(super) struct Segment {
     /// How long the file is, and how long its header says.
     length: u64,
     noted: u64,
-    /// Whether a loss of power must not leave a file that is shorter than its header says: then they are never synced
-    /// together.
+    /// How long the file was and where it ended when it was synced last, if its header does not say so yet.
+    synced: Option<(u64, u64)>,
+    /// Whether syncs are waited for. Then a loss of power must not leave a file that is shorter than its header says, so that
+    /// the header says only what has been synced before.
     is_strict: bool,
 }
 
@@ -79,7 +85,8 @@ impl Segment {
     pub(super) fn create(log: &Path, number: u64, covered: u64, is_strict: bool) -> io::Result<Self> {
         let path = Self::path(log, number);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        let header = Header { number, covered, length: STEP };
+        let synced = if is_strict { START } else { 0 };
+        let header = Header { number, covered, length: STEP, synced };
         let written = file.set_len(STEP).and_then(|()| write_at(&file, &header.encode(), 0));
         if let Err(error) = written {
             drop(file);
@@ -87,7 +94,7 @@ impl Segment {
             let _ = fs::remove_file(path);
             return Err(error);
         }
-        Ok(Self { file, end: START, length: STEP, noted: STEP, is_strict })
+        Ok(Self { file, end: START, length: STEP, noted: STEP, synced: None, is_strict })
     }
 
     /// Opens a file to be read.
@@ -95,11 +102,13 @@ impl Segment {
         File::open(Self::path(log, number))
     }
 
-    /// Goes on with a file behind its last record. What a killed process has written in part is cut off.
+    /// Goes on with a file behind its last record. What was written in part is cut off.
     pub(super) fn resume(log: &Path, number: u64, end: u64, is_strict: bool) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(Self::path(log, number))?;
-        let mut segment = Self { file, end, length: end, noted: end, is_strict };
+        let mut segment = Self { file, end, length: end, noted: end, synced: None, is_strict };
         segment.cut(end)?;
+        let synced = if is_strict { end } else { 0 };
+        write_at(&segment.file, &synced.to_le_bytes(), SYNCED_AT)?;
         Ok(segment)
     }
 
@@ -118,6 +127,7 @@ impl Segment {
 
     /// Appends this; where that fails, [`Segment::cut`] takes away what was written of it.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.note_synced()?;
         let end = self.end + bytes.len() as u64;
         if end > self.length {
             let length = (end + (end / 4).min(MAX_STEP)).next_multiple_of(STEP);
@@ -126,24 +136,33 @@ impl Segment {
         }
         write_at(&self.file, bytes, self.end)?;
         self.end = end;
-        if self.is_strict { Ok(()) } else { self.note_length(self.length) }
+        if self.is_strict || self.noted == self.length { Ok(()) } else { self.note(self.length) }
     }
 
-    /// Says in the file's header that it is this long, if it does not say so yet; it has been for a while.
-    pub(super) fn note_length(&mut self, length: u64) -> io::Result<()> {
-        if self.noted < length { self.note(length) } else { Ok(()) }
+    /// The file was synced when it was this long and ended here; its header says so before the next record is written.
+    pub(super) fn synced(&mut self, length: u64, end: u64) {
+        self.synced = Some((length.min(self.length), end.min(self.end)));
+    }
+
+    /// Says in the file's header how much of it is synced.
+    pub(super) fn note_synced(&mut self) -> io::Result<()> {
+        let Some((length, end)) = self.synced.take() else { return Ok(()) };
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&length.to_le_bytes());
+        bytes[8..].copy_from_slice(&end.to_le_bytes());
+        self.noted = length;
+        write_at(&self.file, &bytes, LENGTH_AT)
     }
 
     /// Takes away what was written behind `end`.
     pub(super) fn cut(&mut self, end: u64) -> io::Result<()> {
+        self.synced = None;
         self.note(end)?;
-        if self.is_strict {
-            self.file.sync_data()?;
-        }
+        let synced = if self.is_strict { self.file.sync_data() } else { Ok(()) };
         self.file.set_len(end)?;
         self.length = end;
         self.end = end;
-        Ok(())
+        synced
     }
 
     /// Cuts off what was made longer ahead: nothing more will be written.

@@ -1,6 +1,7 @@
 //! What a directory holds, in memory: the log, the catalog, and what is known of sessions.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap, HashSet},
     fs::File,
     io,
@@ -12,10 +13,11 @@ use super::{
     catalog::Catalog,
     cursor::Cursor,
     failed,
-    ledger::{Ledger, Located, Tally},
+    ledger::{Ledger, Located, Place, Tally},
     log::{self, Log},
     record,
     recovery::Found,
+    reserve::{Reserve, is_full},
 };
 use crate::{
     link::v2::SessionId,
@@ -25,6 +27,9 @@ use crate::{
 /// From which length of the log on old files are made free, in bytes, and how many times as long as what is kept it may be.
 const MOVE_BYTES: u64 = 64 << 20;
 const MOVE_FACTOR: u64 = 4;
+
+/// How many times as long as what is kept the log has to be for a full disk to gain by it.
+const ROOM_FACTOR: u64 = 2;
 
 /// After how many files of the log the catalog is written, whether that makes any of them free or not.
 const MAX_UNCOVERED: u64 = 16;
@@ -36,6 +41,9 @@ pub(super) struct State {
     path: PathBuf,
     pub(super) log: Log,
     catalog: Catalog,
+    reserve: Reserve,
+    /// What has left while the disk was full, and is not in the log.
+    unlogged: HashMap<SessionId, Vec<Removal>>,
     /// The sessions that are in the log, have changed, or are open. Of the others the catalog knows all.
     ledgers: HashMap<SessionId, Ledger>,
     /// The sessions that changed since the catalog was written; those without a ledger were forgotten.
@@ -48,12 +56,14 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(path: &Path, log: Log, catalog: Catalog, found: Found) -> Self {
+    pub(super) fn new(path: &Path, log: Log, catalog: Catalog, reserve: Reserve, found: Found) -> Self {
         let Found { ledgers, changed, tally, covered, .. } = found;
         let mut state = Self {
             path: path.to_owned(),
             log,
             catalog,
+            reserve,
+            unlogged: HashMap::new(),
             ledgers,
             changed,
             opened: HashSet::new(),
@@ -116,7 +126,7 @@ impl State {
         }
     }
 
-    /// Appends records as a whole or not at all, and returns the log's position behind them.
+    /// Appends records as a whole or not at all.
     fn append<T>(&mut self, put: impl FnOnce(&mut Log) -> io::Result<T>) -> Result<T, OutboxError> {
         let mark = self.log.begin().map_err(|error| self.failed(error))?;
         let appended = put(&mut self.log).and_then(|appended| self.log.commit().map(|()| appended));
@@ -126,29 +136,72 @@ impl State {
         })
     }
 
-    /// Makes changes to a session's outbox; returns how far the log is to be synced for them to be safe.
+    /// Appends what makes room, or notes that something does; for that there is a reserve.
+    fn append_anyway(&mut self, mut put: impl FnMut(&mut Log) -> io::Result<()>) -> Result<(), OutboxError> {
+        match self.append(&mut put) {
+            Err(error) if self.reserve.release(&error) => self.append(put),
+            appended => appended,
+        }
+    }
+
+    /// Appends messages; when the disk is full, what is not needed any more makes room for them.
+    fn append_messages(&mut self, mut put: impl FnMut(&mut Log) -> io::Result<()>) -> Result<(), OutboxError> {
+        // The reserve is not for them.
+        let mut append = |state: &mut Self| {
+            state.reserve.take().map_err(|error| state.failed(error))?;
+            state.append(&mut put)
+        };
+        match append(self) {
+            Err(error) if is_full(&error) && self.make_room() => append(self),
+            appended => appended,
+        }
+    }
+
+    /// Makes changes to a session's outbox; returns how far the log is to be synced for them to be safe, and where the first
+    /// message is.
     pub(super) fn commit(
         &mut self,
         session: SessionId,
         changes: &Changes,
         json: Option<&[u8]>,
-    ) -> Result<u64, OutboxError> {
+    ) -> Result<(u64, Option<Place>), OutboxError> {
         if let Some(entry) = changes.appends.iter().find(|entry| !record::fits(entry)) {
             let problem = format!("message {} is longer than 4 GiB", entry.seq);
             return Err(self.failed(io::Error::new(io::ErrorKind::InvalidInput, problem)));
         }
         self.ledger(session)?;
-        let places = self.append(|log| {
-            let mut places = Vec::new();
+        let late = self.unlogged.remove(&session).unwrap_or_default();
+        let removes = if late.is_empty() {
+            Cow::Borrowed(&changes.removes)
+        } else {
+            Cow::Owned([&late[..], &changes.removes].concat())
+        };
+        let mut places = Vec::new();
+        let put = |log: &mut Log| {
+            places.clear();
             log.put_entries(session, &changes.appends, &mut places)?;
-            if !changes.removes.is_empty() {
-                log.put(|buffer| record::put_removed(session, &changes.removes, buffer))?;
+            if !removes.is_empty() {
+                log.put(|buffer| record::put_removed(session, &removes, buffer))?;
             }
-            if let Some(json) = json {
-                log.put(|buffer| record::put_state(session, json, buffer))?;
+            json.map_or(Ok(()), |json| log.put(|buffer| record::put_state(session, json, buffer)))
+        };
+        let appended = match changes.appends.is_empty() {
+            true => self.append_anyway(put),
+            false => self.append_messages(put),
+        };
+        match appended {
+            Ok(()) => {}
+            // It is forgotten a little later.
+            Err(_) if changes.appends.is_empty() && json.is_none() => {
+                self.unlogged.insert(session, removes.into_owned());
             }
-            Ok(places)
-        })?;
+            Err(error) => {
+                if !late.is_empty() {
+                    self.unlogged.insert(session, late);
+                }
+                return Err(error);
+            }
+        }
         let ledger = self.ledgers.entry(session).or_default();
         for (head, place) in &places {
             ledger.append(head, *place, &mut self.tally);
@@ -160,20 +213,20 @@ impl State {
         self.changed.insert(session);
         let position = self.log.position();
         self.tidy();
-        Ok(position)
+        Ok((position, places.first().map(|&(_, place)| place)))
     }
 
     /// What was appended has not become safe, and was taken out of the log again.
-    pub(super) fn withdraw(&mut self, session: SessionId, entries: &[Entry]) {
-        if let Some(ledger) = self.ledgers.get_mut(&session) {
-            ledger.remove(&entries.iter().map(Removal::from).collect::<Vec<_>>(), &mut self.tally);
+    pub(super) fn withdraw(&mut self, session: SessionId, entries: &[Entry], from: Option<Place>) {
+        if let (Some(ledger), Some(from)) = (self.ledgers.get_mut(&session), from) {
+            ledger.withdraw(&entries.iter().map(Removal::from).collect::<Vec<_>>(), from, &mut self.tally);
         }
     }
 
     /// Ends a session.
     pub(super) fn end(&mut self, session: SessionId, at: u64, json: &[u8]) -> Result<u64, OutboxError> {
         let before = self.ledger(session)?.ended_at();
-        self.append(|log| log.put(|buffer| record::put_ended(session, at, json, buffer)))?;
+        self.append_anyway(|log| log.put(|buffer| record::put_ended(session, at, json, buffer)))?;
         if let Some(before) = before {
             self.ended.remove(&(before, session));
         }
@@ -190,7 +243,7 @@ impl State {
         let Some(&(at, session)) = self.ended.first().filter(|(at, _)| is_due(*at, self.ended.len())) else {
             return Ok(false);
         };
-        self.append(|log| log.put(|buffer| record::put_forgotten(session, buffer)))?;
+        self.append_anyway(|log| log.put(|buffer| record::put_forgotten(session, buffer)))?;
         self.ended.remove(&(at, session));
         if let Some(mut ledger) = self.ledgers.remove(&session) {
             ledger.clear(&mut self.tally);
@@ -217,21 +270,54 @@ impl State {
     /// Begins another file when it is time, and gives back the space that is not needed any more. What was committed is safe
     /// whether that succeeds or not, and what fails is tried again later.
     pub(super) fn tidy(&mut self) {
-        if let Err(error) = self.try_tidy() {
+        let tidied = match self.try_tidy() {
+            Err(error) if self.reserve.release(&error) => self.try_tidy(),
+            tidied => tidied,
+        };
+        if let Err(error) = tidied {
             tracing::error!(%error, "the outbox takes more space than it needs for now");
         }
         self.log.delete_dead(self.covered, &self.tally);
     }
 
     fn try_tidy(&mut self) -> Result<(), OutboxError> {
-        if self.log.is_full(&self.tally) {
-            self.log.roll(self.covered).map_err(|error| self.failed(error))?;
+        if !self.log.is_full(&self.tally) && !self.is_cover_due() {
+            return Ok(());
         }
+        self.log.roll(self.covered).map_err(|error| self.failed(error))?;
         if self.is_cover_due() {
             self.cover()?;
-            self.move_oldest()?;
+            self.move_oldest(MOVE_BYTES, MOVE_FACTOR)?;
         }
         Ok(())
+    }
+
+    /// The disk is full: gives back what is not needed any more, if that is about half of the log; whether it did.
+    fn make_room(&mut self) -> bool {
+        let before = self.log.length();
+        if before < ROOM_FACTOR * self.kept() {
+            return false;
+        }
+        let full = self.failed(io::ErrorKind::StorageFull.into());
+        self.reserve.release(&full);
+        let rolled = self.log.roll(self.covered).map_err(|error| self.failed(error));
+        let made = rolled.and_then(|()| self.cover()).and_then(|()| {
+            while self.move_oldest(0, ROOM_FACTOR)? {
+                self.log.delete_dead(self.covered, &self.tally);
+            }
+            Ok(())
+        });
+        self.log.delete_dead(self.covered, &self.tally);
+        if let Err(error) = made {
+            tracing::error!(%error, "a full disk could not be given space back");
+        }
+        self.log.length() < before
+    }
+
+    /// About how long the log would be without what is not needed any more.
+    fn kept(&self) -> u64 {
+        let kept = self.ledgers.values().map(Ledger::usage);
+        kept.map(|usage| usage.bytes + usage.messages as u64 * MESSAGE_BYTES).sum()
     }
 
     /// Whether the catalog is to be written: a file could be deleted then, or many wait for it.
@@ -240,7 +326,8 @@ impl State {
         waiting.end - waiting.start >= MAX_UNCOVERED || waiting.into_iter().any(|file| !self.tally.contains_key(&file))
     }
 
-    /// Writes the sessions that changed to the catalog, so that it covers all files of the log but the last.
+    /// Writes the sessions that changed to the catalog, so that it covers all files of the log but the last, which was just
+    /// begun.
     fn cover(&mut self) -> Result<(), OutboxError> {
         let upto = self.log.number() - 1;
         let ledgers = &self.ledgers;
@@ -253,12 +340,11 @@ impl State {
         self.log.note_covered(upto).map_err(|error| self.failed(error))
     }
 
-    /// When the log is much longer than what is kept, moves what is kept in its oldest file to its end.
-    fn move_oldest(&mut self) -> Result<(), OutboxError> {
-        let kept = self.ledgers.values().map(Ledger::usage);
-        let kept = kept.map(|usage| usage.bytes + usage.messages as u64 * MESSAGE_BYTES).sum::<u64>();
-        let Some(oldest) = self.log.oldest().filter(|_| self.log.length() > MOVE_BYTES + MOVE_FACTOR * kept) else {
-            return Ok(());
+    /// When the log is this many bytes longer than this many times what is kept, moves what is kept in its oldest file to its
+    /// end; whether it did.
+    fn move_oldest(&mut self, slack: u64, factor: u64) -> Result<bool, OutboxError> {
+        let Some(oldest) = self.log.oldest().filter(|_| self.log.length() > slack + factor * self.kept()) else {
+            return Ok(false);
         };
         let sessions = self.ledgers.keys().copied().collect::<Vec<_>>();
         for session in sessions {
@@ -284,6 +370,6 @@ impl State {
             }
         }
         self.log.moved();
-        Ok(())
+        Ok(true)
     }
 }

@@ -6,17 +6,17 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{lock, state::State};
+use super::{lock, log::Log, state::State};
 
 /// How many failed syncs are remembered, for those who have still to ask what came of theirs.
 const MAX_FAILED: usize = 1024;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Syncs {
     done: Mutex<Done>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Done {
     /// Up to which position of the log all is synced, and which of its files that was, and where in it.
     position: u64,
@@ -27,6 +27,12 @@ struct Done {
 }
 
 impl Syncs {
+    /// All that is in the log is synced.
+    pub(super) fn new(log: &Log) -> Self {
+        let done = Done { position: log.position(), file: log.number(), end: log.end(), failed: Vec::new() };
+        Self { done: Mutex::new(done) }
+    }
+
     /// Returns when the log is synced up to this position.
     pub(super) fn sync(&self, position: u64, state: &Mutex<State>) -> io::Result<()> {
         // Whoever holds this syncs for all who wait for it.
@@ -47,8 +53,7 @@ impl Syncs {
         match active.file.sync_data() {
             Ok(()) => {
                 *done = Done { position: now, file: number, end: active.end, failed: std::mem::take(&mut done.failed) };
-                // Where that fails, it is only not known how long the file has to be.
-                let _ = lock(state).log.note_length(number, active.length);
+                lock(state).log.synced(number, &active);
                 Ok(())
             }
             Err(error) => {
