@@ -5,8 +5,8 @@ use std::{fmt, future::Future, path::Path, rc::Rc, time::Duration};
 use actix::Addr;
 use futures_util::future::LocalBoxFuture;
 use hookup_core::{
-    Backoff, Durability, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, SledOptions, Usage, WireFormat,
-    driver, link::v2, settings, transport::Credit, wire::Protocol,
+    Backoff, Durability, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxPolicy, SledOptions, Usage,
+    WireFormat, driver, link::v2, settings, transport::Credit, wire::Protocol,
 };
 
 use crate::{
@@ -112,6 +112,12 @@ impl ClientBuilder {
     /// Default: 100,000 and 256 MiB.
     pub fn outbox_bounds(mut self, messages: usize, bytes: u64) -> Self {
         self.settings.limits.outbox = Usage { messages, bytes };
+        self
+    }
+
+    /// What becomes of a message that finds the outbox full. Default: [`OutboxPolicy::RefuseNew`].
+    pub fn policy(mut self, policy: OutboxPolicy) -> Self {
+        self.settings.limits.policy = policy;
         self
     }
 

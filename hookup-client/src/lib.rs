@@ -36,9 +36,9 @@ mod tls;
 pub use hookup_core::{
     self as core, Backoff, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Durability, Entry, Error,
     Event, EventHandler, Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryOutbox, Message, MessageKey,
-    Outbound, Outbox, OutboxError, Peer, PeerId, Quarantined, Receipt, Reconnecting, Refusal, RunId, SendError,
-    SendFailure, SendResult, SessionEnd, SessionId, SessionState, SimpleJson, SledOptions, SledOutbox, Stored, Text,
-    Usage, WireFormat, wire, ws::Frame,
+    Outbound, Outbox, OutboxError, OutboxPolicy, Peer, PeerId, Quarantined, Receipt, Reconnecting, Refusal, RunId,
+    SendError, SendFailure, SendResult, SessionEnd, SessionId, SessionState, SimpleJson, SledOptions, SledOutbox,
+    Stored, Text, Usage, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{

@@ -72,8 +72,9 @@ pub enum SendFailure {
     /// have been handled.
     #[error("it expired before it was delivered")]
     Expired,
-    /// It is volatile, and there was no connection, or others waited before it.
-    #[error("a volatile message could not be sent at once")]
+    /// It is volatile, and there was no connection, or others waited before it. Or the outbox was full, and it made room for
+    /// a newer one, unsent: see [`OutboxPolicy::DropOldest`](crate::OutboxPolicy::DropOldest).
+    #[error("it was volatile and could not be sent at once, or made room for a newer one in a full outbox")]
     Dropped,
     /// The peer's handler refused it, or panicked. It has left the outbox, and is not sent again.
     #[error("the peer refused it: {reason}")]

@@ -47,6 +47,15 @@ pub enum Event {
     /// The outbox, or a server's session store, was damaged when it was opened, and was moved aside. What could be read of
     /// it goes on. It comes before `Connected`.
     Quarantined(Quarantined),
+    /// The outbox was full, and these left it, unsent, to make room for newer ones: see
+    /// [`OutboxPolicy::DropOldest`](crate::OutboxPolicy::DropOldest). Those with `needs_ack` are not among them, nor those
+    /// whose `send` has said so.
+    Dropped {
+        /// How many, since this was last said.
+        messages: usize,
+        /// Their payloads' bytes.
+        bytes: u64,
+    },
     /// Something else went wrong; the session goes on.
     Error(Error),
 }

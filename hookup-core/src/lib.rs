@@ -46,7 +46,7 @@ pub use self::{
         SledOptions, SledOutbox, SledStore, Stored, Usage,
     },
     peer::{ClosePeer, Peer, PeerId},
-    session::Limits,
+    session::{Limits, OutboxPolicy},
     wire::{JsonProtocol, SimpleJson, WireFormat},
     ws::{CloseCode, CloseReason},
 };

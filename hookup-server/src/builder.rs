@@ -12,8 +12,8 @@ use std::{
 use actix::Actor;
 use actix_web::HttpRequest;
 use hookup_core::{
-    EventHandler, IntoHandler, MemoryStore, SessionStore, Usage, WireFormat, driver, session::Held, settings,
-    transport::Credit,
+    EventHandler, IntoHandler, MemoryStore, OutboxPolicy, SessionStore, Usage, WireFormat, driver, session::Held,
+    settings, transport::Credit,
 };
 
 use crate::{ConfigError, Hookup, HookupServer};
@@ -124,6 +124,12 @@ impl ServerBuilder {
     /// Default: 100,000 and 1 MiB.
     pub fn outbox_bounds(mut self, messages: usize, bytes: u64) -> Self {
         self.settings.limits.outbox = Usage { messages, bytes };
+        self
+    }
+
+    /// What becomes of a message that finds the outbox full. Default: [`OutboxPolicy::RefuseNew`].
+    pub fn policy(mut self, policy: OutboxPolicy) -> Self {
+        self.settings.limits.policy = policy;
         self
     }
 

@@ -41,9 +41,9 @@ mod upgrade;
 pub use hookup_core::{
     self as core, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Durability, Entry, Error, Event,
     EventHandler, Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryStore, Message, MessageKey, Outbound,
-    Outbox, OutboxError, Peer, PeerId, Quarantined, Receipt, Reconnecting, Refusal, RunId, SendError, SendFailure,
-    SendResult, SessionEnd, SessionId, SessionState, SessionStore, SimpleJson, SledOptions, SledStore, Stored, Text,
-    Usage, WireFormat, wire, ws::Frame,
+    Outbox, OutboxError, OutboxPolicy, Peer, PeerId, Quarantined, Receipt, Reconnecting, Refusal, RunId, SendError,
+    SendFailure, SendResult, SessionEnd, SessionId, SessionState, SessionStore, SimpleJson, SledOptions, SledStore,
+    Stored, Text, Usage, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{

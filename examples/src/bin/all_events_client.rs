@@ -49,6 +49,7 @@ fn on_event(event: Event, _: Peer) {
         Event::Disconnected(cause) => println!("disconnected: {cause}"),
         Event::Gap { missed } => println!("{missed} messages are lost"),
         Event::SessionLost => println!("the session is lost"),
+        Event::Dropped { messages, .. } => println!("{messages} messages made room for newer ones"),
         Event::Quarantined(old) => println!("{} was damaged: {}", old.path.display(), old.problem),
         Event::Error(error) => println!("{error}"),
         other => println!("{other:?}"),

@@ -44,6 +44,7 @@ fn on_event(event: Event, peer: Peer) {
         Event::SessionEnded(end) => println!("{id}: the session is over: {end:?}"),
         Event::Gap { missed } => println!("{id}: {missed} messages are lost"),
         Event::SessionLost => println!("{id}: the session is lost"),
+        Event::Dropped { messages, .. } => println!("{id}: {messages} messages made room for newer ones"),
         Event::Quarantined(old) => println!("{id}: {} was damaged: {}", old.path.display(), old.problem),
         Event::Error(error) => println!("{id}: {error}"),
         other => println!("{id}: {other:?}"),

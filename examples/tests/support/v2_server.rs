@@ -1,5 +1,7 @@
 //! A server of `hookup.v2` by hand, for a real client.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use hookup_client::{
     CloseCode, CloseReason,
     core::ws::{Frame, Outgoing},

@@ -316,6 +316,19 @@ impl FormatLink {
         self.awaiting.first_key_value().map(|(&seq, _)| seq)
     }
 
+    /// The message whose ack is pending.
+    pub fn get(&self, seq: u64) -> Option<&Outbound> {
+        self.awaiting.get(&seq).map(|awaiting| &awaiting.outbound)
+    }
+
+    /// Takes out the oldest message behind `sent`, which is to be the last that was sent: it is not sent.
+    pub fn take_unsent(&mut self, sent: u64) -> Option<Entry> {
+        let at = self.ready.partition_point(|entry| entry.seq <= sent);
+        let entry = self.ready.remove(at)?;
+        self.ready_bytes -= entry.bytes();
+        Some(entry)
+    }
+
     /// Whether an ack or a nack has come whose outcome has not been said yet.
     pub fn has_answered(&self) -> bool {
         self.awaiting.values().any(|awaiting| awaiting.answered)

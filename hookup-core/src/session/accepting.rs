@@ -90,6 +90,9 @@ impl SessionCore {
         if self.ended && !self.inbox.takes_more_failures() {
             // The handler has had its last event, or answers every failure with a message, and would never end.
             tracing::warn!(%error, message = ?error.message, "not sent after the session's end");
+        } else if let (false, SendFailure::Dropped) = (wants_ack, &error.reason) {
+            // There may be as many of them as there are messages.
+            self.inbox.push_dropped(error.message.message().len() as u64);
         } else if wants_ack {
             self.inbox.push_failure(Event::AckFailed(error));
         } else {

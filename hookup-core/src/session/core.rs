@@ -72,7 +72,7 @@ impl SessionCore {
             peer,
             links: Links::new(limits.window, limits.max_message_bytes),
             inbox: Inbox::new(handler),
-            outgoing: Outgoing::new(limits.outbox, limits.window.bytes),
+            outgoing: Outgoing::new(&limits),
             acks: AckHandle::enrol(outcomes),
             armed: Armed::default(),
             submissions: Submissions::default(),

@@ -15,6 +15,7 @@ use crate::{
     event::Event,
     handler::{EventHandler, Handling, Refusal, State},
     link::Ticket,
+    outbox::Usage,
     peer::Peer,
 };
 
@@ -28,6 +29,8 @@ pub(super) struct Inbox {
     running: Option<(LocalBoxFuture<'static, Result<(), Refusal>>, Origin)>,
     failures: usize,
     dropped: u64,
+    /// Messages that made room for others: one event says how many, when the handler comes to it.
+    made_room: Usage,
     /// The last event, handed out when there is nothing else, and how many failures may still come before it.
     last: Option<Event>,
     before_last: usize,
@@ -44,6 +47,8 @@ pub(super) enum Origin {
     Gap { ticket: Ticket },
     /// A message of ours that was not delivered.
     Failure,
+    /// Messages of ours that made room for others.
+    Dropped,
     /// The connection, or the session itself.
     State,
     /// A panic of the handler.
@@ -58,6 +63,7 @@ impl Inbox {
             running: None,
             failures: 0,
             dropped: 0,
+            made_room: Usage::default(),
             last: None,
             before_last: 0,
             has_worked: false,
@@ -77,6 +83,14 @@ impl Inbox {
             tracing::error!(?event, "dropped: the handler does not keep up with the messages that were not delivered");
             self.dropped += 1;
         }
+    }
+
+    /// Tells the handler of a message that made room for others, together with all those before that it was not told of.
+    pub(super) fn push_dropped(&mut self, bytes: u64) {
+        if self.made_room == Usage::default() {
+            self.push(Event::Dropped { messages: 0, bytes: 0 }, Origin::Dropped);
+        }
+        self.made_room.add(bytes);
     }
 
     /// The event that is handed out when there is nothing else any more.
@@ -149,10 +163,14 @@ impl Inbox {
                 let count = std::mem::take(&mut self.dropped);
                 self.queue.push_front((Event::Error(Error::FailuresDropped { count }), Origin::State));
             }
-            let Some((event, origin)) = self.queue.pop_front() else { return Poll::Pending };
+            let Some((mut event, origin)) = self.queue.pop_front() else { return Poll::Pending };
             self.has_worked = true;
             if origin == Origin::Failure {
                 self.failures -= 1;
+            }
+            if origin == Origin::Dropped {
+                let Usage { messages, bytes } = std::mem::take(&mut self.made_room);
+                event = Event::Dropped { messages, bytes };
             }
             let handler = &mut self.handler;
             match catch_unwind(AssertUnwindSafe(|| handler.handle(event, peer.clone()))) {

@@ -1,7 +1,7 @@
 //! Runs an outbox: what piled up while one call was made is done by the next, so that many messages share one commit.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt,
     future::Future,
     pin::Pin,
@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::blocking::{Held, guard};
 use crate::{
     link::v2::State,
-    outbox::{Changes, Entry, Outbox, OutboxError, Removal},
+    outbox::{Changes, Entry, Outbox, OutboxError, Removal, Usage},
 };
 
 pub(super) struct Keeper {
@@ -22,6 +22,9 @@ pub(super) struct Keeper {
     /// Whether the work that is being done has appends.
     is_appending: bool,
     work: Work,
+    /// What is to be appended, and what that amounts to.
+    appends: VecDeque<Entry>,
+    waiting: Usage,
     /// What is to be removed, by `seq`, with its bytes.
     removes: BTreeMap<u64, u64>,
     /// Removing has failed; it is tried again when there is something else to do, or when that is asked for.
@@ -52,6 +55,8 @@ pub(super) struct Load {
     pub(super) upto: u64,
     pub(super) messages: usize,
     pub(super) bytes: u64,
+    /// It is to be dropped, and not to be sent.
+    pub(super) is_to_drop: bool,
 }
 
 /// What was done.
@@ -110,6 +115,8 @@ impl Keeper {
             stage: Stage::Unopened,
             is_appending: false,
             work: Work::default(),
+            appends: VecDeque::new(),
+            waiting: Usage::default(),
             removes: BTreeMap::new(),
             holds_removes: false,
         }
@@ -130,7 +137,20 @@ impl Keeper {
     }
 
     pub(super) fn append(&mut self, entry: Entry) {
-        self.work.changes.appends.push(entry);
+        self.waiting.add(entry.bytes());
+        self.appends.push_back(entry);
+    }
+
+    /// What no append has begun to keep.
+    pub(super) fn waiting(&self) -> Usage {
+        self.waiting
+    }
+
+    /// Takes out the oldest message that no append has begun to keep.
+    pub(super) fn withdraw(&mut self) -> Option<Entry> {
+        let entry = self.appends.pop_front()?;
+        self.waiting.subtract(entry.bytes());
+        Some(entry)
     }
 
     pub(super) fn remove(&mut self, removal: Removal) {
@@ -161,12 +181,14 @@ impl Keeper {
     }
 
     fn has_work(&self) -> bool {
-        !self.work.is_empty() || !self.removes.is_empty() && !self.holds_removes
+        !self.work.is_empty() || !self.appends.is_empty() || !self.removes.is_empty() && !self.holds_removes
     }
 
     fn take_work(&mut self) -> Work {
         let removes = std::mem::take(&mut self.removes).into_iter();
         self.work.changes.removes = removes.map(|(seq, bytes)| Removal { seq, bytes }).collect();
+        self.work.changes.appends = std::mem::take(&mut self.appends).into();
+        self.waiting = Usage::default();
         std::mem::take(&mut self.work)
     }
 
@@ -228,7 +250,7 @@ impl Keeper {
 
     /// Whether messages are on their way into the outbox.
     pub(super) fn is_appending(&self) -> bool {
-        !self.work.changes.appends.is_empty() || self.is_appending && matches!(self.stage, Stage::Busy(_))
+        !self.appends.is_empty() || self.is_appending && matches!(self.stage, Stage::Busy(_))
     }
 
     /// Whether nothing is to be done or being done.

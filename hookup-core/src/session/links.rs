@@ -188,6 +188,20 @@ impl Links {
         self.v2.as_mut().and_then(v2::Link::give_up)
     }
 
+    /// Takes out the oldest message behind this one: it was not sent.
+    pub(super) fn take_unsent(&mut self, sent: u64) -> Option<Entry> {
+        match self.v2() {
+            Some(link) => link.take_unsent(sent),
+            None => self.formats.take_unsent(sent),
+        }
+    }
+
+    /// How long a message is that was sent and is not acked.
+    pub(super) fn bytes_of(&self, seq: u64) -> u64 {
+        let outbound = self.v2_ref().map_or_else(|| self.formats.get(seq), |link| link.get(seq));
+        outbound.map_or(0, |outbound| outbound.message().len() as u64)
+    }
+
     pub(super) fn has_answered(&self) -> bool {
         self.formats.has_answered()
     }

@@ -15,6 +15,7 @@ mod keeper;
 mod links;
 mod opening;
 mod outgoing;
+mod room;
 mod submission;
 mod turn;
 mod waiters;
@@ -28,11 +29,28 @@ pub use self::{
     submission::{Submission, Submissions},
 };
 
+/// What becomes of a message that finds the outbox full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutboxPolicy {
+    /// It is refused, and given back: [`SendFailure::Full`](crate::SendFailure::Full).
+    #[default]
+    RefuseNew,
+    /// It is accepted, and the oldest ones that were not sent yet leave: who waits for one is told
+    /// [`SendFailure::Dropped`](crate::SendFailure::Dropped), one with `needs_ack` is an
+    /// [`Event::AckFailed`](crate::Event::AckFailed), and of the others [`Event::Dropped`](crate::Event::Dropped) says how
+    /// many. What was sent, or may have been, stays; where that leaves no room, the new one is refused. While the outbox is
+    /// slow, it and what is on its way into it may be three times the bound.
+    DropOldest,
+}
+
 /// The bounds of one session.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// What may wait in the outbox. Default: 100,000 messages, 256 MiB.
     pub outbox: Usage,
+    /// What becomes of a message that finds it full. Default: it is refused.
+    pub policy: OutboxPolicy,
     /// What may be sent and not acked yet. Default: 256 messages, 1 MiB.
     pub window: Usage,
     /// What may have come in and not be handled yet. Default: 512 messages, 4 MiB.
@@ -46,6 +64,7 @@ impl Default for Limits {
         const MIB: usize = 1 << 20;
         Self {
             outbox: Usage { messages: 100_000, bytes: 256 * MIB as u64 },
+            policy: OutboxPolicy::default(),
             window: Usage { messages: 256, bytes: MIB as u64 },
             // More than a peer's window: an ack must not wait behind what the handler that waits for it has yet to take.
             inbox: Credit { frames: 512, bytes: 4 * MIB },

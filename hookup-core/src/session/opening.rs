@@ -79,11 +79,11 @@ impl SessionCore {
         if let Some(quarantined) = stored.quarantined.take() {
             self.tell(Event::Quarantined(quarantined));
         }
-        let base = link.as_ref().map_or(0, Link::base);
+        let (base, sent) = link.as_ref().map_or((0, 0), |link| (link.base(), link.sent_place()));
         if let Some(link) = link {
             self.links.opened(link);
         }
-        let report = self.outgoing.opened(outbox, &stored, base);
+        let report = self.outgoing.opened(outbox, &stored, base, sent);
         self.report(report);
         self.changed = true;
     }

@@ -81,7 +81,7 @@ impl SessionCore {
                     self.burst += 1;
                 }
                 Origin::Gap { ticket } => self.links.handled(ticket, Ok(())),
-                Origin::Failure | Origin::State | Origin::Panic => {}
+                Origin::Failure | Origin::Dropped | Origin::State | Origin::Panic => {}
             }
         });
         kept.is_ready() || handled.is_ready()
@@ -100,8 +100,12 @@ impl SessionCore {
             let Some(next) = self.links.poll_transmit(wall) else { break };
             let (frame, leaves) = match next {
                 Transmit::Reply(frame) | Transmit::Frame(frame) => (frame, None),
-                Transmit::Message { frame, entry } => (frame, Some(Leaves { seq: entry.seq, bytes: entry.bytes() })),
+                Transmit::Message { frame, entry } => {
+                    self.outgoing.sent(entry.seq, entry.bytes());
+                    (frame, Some(Leaves { seq: entry.seq, bytes: entry.bytes() }))
+                }
                 Transmit::Request { frame, seq, within } => {
+                    self.outgoing.sent(seq, self.links.bytes_of(seq));
                     if let Some(within) = within
                         && self.armed.arm(seq)
                     {

@@ -159,4 +159,14 @@ impl Link {
     pub fn give_up(&mut self) -> Option<(Entry, bool)> {
         self.sending.give_up()
     }
+
+    /// The place of the last message that may ever have been sent, by an earlier process, too.
+    pub fn sent_place(&self) -> u64 {
+        self.sending.sent_place()
+    }
+
+    /// Takes out the oldest message behind `sent`, which is to be the last that was sent: it is not sent.
+    pub fn take_unsent(&mut self, sent: u64) -> Option<Entry> {
+        self.sending.take_unsent(sent)
+    }
 }

@@ -289,6 +289,17 @@ impl Sending {
         Some(entry)
     }
 
+    /// The place of the last message that may ever have been sent.
+    pub(super) fn sent_place(&self) -> u64 {
+        let sent = self.runs.iter().filter(|run| run.sent > 0).map(|run| run.own.base + run.sent);
+        sent.max().unwrap_or(0)
+    }
+
+    /// Takes out the oldest message behind `sent`, which is to be the last that was sent.
+    pub(super) fn take_unsent(&mut self, sent: u64) -> Option<Entry> {
+        self.withdraw(self.queue.partition_point(|entry| entry.seq <= sent))
+    }
+
     /// The peer closed the connection because of a message that was too big for it. The longest that was sent over the
     /// connection is one that is: it is taken out.
     pub(super) fn too_big(&mut self) -> Option<(Entry, SendFailure)> {

@@ -1,32 +1,38 @@
 //! Messages from acceptance to their end: counted, kept in the outbox, handed to the link in order, and reported.
 
+mod dropping;
+mod giving_up;
+mod loading;
+mod opening;
+
 use std::{
+    collections::VecDeque,
     sync::Arc,
     task::{self, Poll},
 };
 
 use super::{
-    blocking::Held,
-    keeper::{Done, Keeper, Load},
+    Limits,
+    keeper::{Done, Keeper},
     links::Links,
+    room::Room,
     submission::Waiter,
     waiters::Waiters,
 };
 use crate::{
     error::{Receipt, SendFailure},
     outbound::Outbound,
-    outbox::{Entry, Outbox, OutboxError, Removal, Stored, Usage},
+    outbox::{Entry, OutboxError, Removal, Usage},
 };
 
 /// What one end has accepted and not seen the end of.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     keeper: Keeper,
-    bound: Usage,
+    /// What is in the outbox, or on its way there.
+    room: Room,
     /// How many bytes are loaded at once.
     load_bytes: u64,
-    /// What is in the outbox, or on its way there.
-    usage: Usage,
     /// The last `seq` that was given to a message, and the last that the outbox has confirmed.
     last_seq: u64,
     committed: u64,
@@ -42,7 +48,10 @@ pub(super) struct Outgoing {
     waiters: Waiters,
     offline: bool,
     /// What came before the outbox was open; `None` since it is, or is known never to be.
-    early: Option<Vec<(Outbound, Waiter)>>,
+    early: Option<VecDeque<(Outbound, Waiter)>>,
+    /// What was dropped to make room and is not reported yet; and where what may still be dropped begins in the outbox.
+    dropped: Vec<Failed>,
+    drop_from: u64,
 }
 
 /// A message that was not delivered, and who waits to hear of it.
@@ -67,12 +76,11 @@ impl Report {
 }
 
 impl Outgoing {
-    pub(super) fn new(bound: Usage, load_bytes: u64) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
             keeper: Keeper::new(),
-            bound,
-            load_bytes,
-            usage: Usage::default(),
+            room: Room::new(limits),
+            load_bytes: limits.window.bytes,
             last_seq: 0,
             committed: 0,
             cursor: 0,
@@ -82,34 +90,14 @@ impl Outgoing {
             is_draining: false,
             waiters: Waiters::default(),
             offline: false,
-            early: Some(Vec::new()),
+            early: Some(VecDeque::new()),
+            dropped: Vec::new(),
+            drop_from: 0,
         }
     }
 
-    /// The outbox is open, and holds this; `base` is a `seq` that was given to a message before, whether the outbox has one
-    /// of it still or not. What came early goes behind it, as far as there is room.
-    pub(super) fn opened(&mut self, outbox: Held<Box<dyn Outbox>>, stored: &Stored, base: u64) -> Report {
-        self.keeper.opened(outbox);
-        self.usage = stored.usage;
-        self.last_seq = stored.last_seq.max(base);
-        self.committed = self.last_seq;
-        let early = self.early.take().unwrap_or_default().into_iter();
-        let failed = early.filter_map(|(outbound, waiter)| self.accept(outbound, waiter)).collect();
-        Report { failed, errors: Vec::new() }
-    }
-
-    /// The outbox could not be opened. What came early fails with this; what is still to come finds it closed.
-    pub(super) fn not_opened(&mut self, error: &Arc<OutboxError>) -> Report {
-        self.keeper.not_opened();
-        self.usage = Usage::default();
-        let early = self.early.take().unwrap_or_default().into_iter();
-        let failed =
-            early.map(|(outbound, waiter)| Failed { outbound, reason: SendFailure::Storage(error.clone()), waiter });
-        Report { failed: failed.collect(), errors: Vec::new() }
-    }
-
     pub(super) fn usage(&self) -> Usage {
-        self.usage
+        self.room.usage()
     }
 
     /// Whether nothing is to be done, or being done, with the outbox.
@@ -125,7 +113,7 @@ impl Outgoing {
     /// Whether something was accepted that the link was not given yet.
     pub(super) fn is_behind(&self) -> bool {
         // From an outbox that is empty nothing will be loaded, even where that is not known yet.
-        self.keeper.is_appending() || self.usage.messages > 0 && self.cursor <= self.committed
+        self.keeper.is_appending() || self.usage().messages > 0 && self.cursor <= self.committed
     }
 
     /// A new connection begins with what is oldest: what was not written, or not acked, is still there.
@@ -145,22 +133,28 @@ impl Outgoing {
         self.stuck || self.unsaved || self.keeper.has_failed()
     }
 
-    /// Takes a message. Given back if the outbox is at its bound.
+    /// Takes a message. Given back if the outbox is at its bound, and is not to drop others for it, or cannot.
     pub(super) fn accept(&mut self, outbound: Outbound, waiter: Waiter) -> Option<Failed> {
         let bytes = outbound.message().len() as u64;
-        if !self.usage.admits(bytes, self.bound) {
-            let reason = SendFailure::Full { messages: self.usage.messages, bytes: self.usage.bytes };
-            return Some(Failed { outbound, reason, waiter });
+        self.make_room(bytes);
+        if !self.room.admits(bytes) {
+            let Usage { messages, bytes } = self.usage();
+            return Some(Failed { outbound, reason: SendFailure::Full { messages, bytes }, waiter });
         }
-        self.usage.add(bytes);
+        self.room.add(bytes);
         if let Some(early) = &mut self.early {
-            early.push((outbound, waiter));
+            early.push_back((outbound, waiter));
             return None;
         }
         self.last_seq += 1;
         self.waiters.insert(self.last_seq, waiter, &outbound);
         self.keeper.append(Entry { seq: self.last_seq, outbound });
         None
+    }
+
+    /// A message was handed to a transport: it is not dropped any more.
+    pub(super) fn sent(&mut self, seq: u64, bytes: u64) {
+        self.room.send(seq, bytes);
     }
 
     /// A message has been delivered, or is not to be: who waits for it.
@@ -171,7 +165,7 @@ impl Outgoing {
 
     /// A message has been delivered; the supervisor decides what to tell who waits for it.
     pub(super) fn remove(&mut self, seq: u64, bytes: u64) {
-        self.usage.subtract(bytes);
+        self.room.remove(seq, bytes);
         self.keeper.remove(Removal { seq, bytes });
     }
 
@@ -184,10 +178,16 @@ impl Outgoing {
     pub(super) fn poll(&mut self, links: &mut Links, cx: &mut task::Context<'_>) -> Poll<Report> {
         // A link that waited for a save may have room after it.
         self.save(links);
-        let messages = links.room();
-        if !self.stuck && !self.loading && messages > 0 && self.cursor <= self.committed {
+        self.drop_loaded(links);
+        if !self.stuck
+            && !self.loading
+            && let Some(load) = self.next_load(links)
+        {
             self.loading = true;
-            self.keeper.load(Load { from: self.cursor, upto: self.committed, messages, bytes: self.load_bytes });
+            self.keeper.load(load);
+        }
+        if !self.dropped.is_empty() {
+            return Poll::Ready(Report { failed: std::mem::take(&mut self.dropped), errors: Vec::new() });
         }
         self.keeper.poll(cx).map(|done| self.kept(done, links))
     }
@@ -220,7 +220,7 @@ impl Outgoing {
                 let error = Arc::new(error);
                 // These leave a hole in the sequence; what is behind it is reached by loading.
                 report.failed.extend(done.appended.into_iter().map(|Entry { seq, outbound }| {
-                    self.usage.subtract(outbound.message().len() as u64);
+                    self.room.remove(seq, outbound.message().len() as u64);
                     let reason = SendFailure::Storage(error.clone());
                     Failed { outbound, reason, waiter: self.waiters.take(seq) }
                 }));
@@ -241,6 +241,8 @@ impl Outgoing {
                     }
                     Err(error) => report.errors.push(error),
                 }
+            } else if load.is_to_drop {
+                report.errors.extend(self.drop_stored(load, loaded, links).err());
             } else if load.from == self.cursor {
                 // A load for a connection that has ended is of no use.
                 report.errors.extend(self.loaded(load, loaded, links).err());
@@ -267,25 +269,6 @@ impl Outgoing {
         if self.offline {
             self.release_waiters(|| SendFailure::Offline);
         }
-    }
-
-    fn loaded(
-        &mut self,
-        load: Load,
-        loaded: Result<Vec<Entry>, OutboxError>,
-        links: &mut Links,
-    ) -> Result<(), OutboxError> {
-        let entries = loaded.inspect_err(|_| {
-            // Not tried again at once, so as not to spin on a broken disk.
-            self.stuck = true;
-        })?;
-        self.cursor = entries.last().map_or(load.upto, |last| last.seq) + 1;
-        for entry in entries {
-            if !self.keeper.is_removing(entry.seq) {
-                links.push(entry);
-            }
-        }
-        Ok(())
     }
 
     /// Whether no connection is being tried for. Whoever waits for an ack then is told so; the messages stay.
@@ -315,41 +298,6 @@ impl Outgoing {
     fn fail(&mut self, entry: Entry, reason: SendFailure) -> Failed {
         let waiter = self.forget(entry.seq, entry.bytes());
         Failed { outbound: entry.outbound, reason, waiter }
-    }
-
-    /// Gives up what is left. Where it stays in the outbox, only those are told who wait for an ack. Otherwise each
-    /// message fails: as lost, if it was sent, and as not sent, if not.
-    pub(super) fn poll_give_up(
-        &mut self,
-        stays: bool,
-        links: &mut Links,
-        is_armed: impl Fn(u64) -> bool,
-        cx: &mut task::Context<'_>,
-    ) -> Poll<Report> {
-        let mut report = Report::default();
-        while let Some((entry, was_sent)) = links.give_up() {
-            if !stays {
-                let reason = if was_sent { SendFailure::Lost } else { SendFailure::Closed };
-                report.failed.push(self.fail(entry, reason));
-            } else if is_armed(entry.seq) {
-                let waiter = self.waiters.take(entry.seq);
-                report.failed.push(Failed { outbound: entry.outbound, reason: SendFailure::Lost, waiter });
-            }
-        }
-        if !stays && self.usage.messages > 0 && !self.stuck && !self.is_draining {
-            self.is_draining = true;
-            self.keeper.load(Load { from: 0, upto: self.committed, messages: usize::MAX, bytes: u64::MAX });
-        }
-        while let Poll::Ready(done) = self.keeper.poll(cx) {
-            let kept = self.kept(done, links);
-            report.failed.extend(kept.failed);
-            report.errors.extend(kept.errors);
-        }
-        self.release_waiters(|| SendFailure::Closed);
-        if report.is_empty() && !self.keeper.is_idle() {
-            return Poll::Pending;
-        }
-        Poll::Ready(report)
     }
 
     /// Closes the outbox, when it is idle.
