@@ -40,7 +40,7 @@ pub enum OutboxPolicy {
     /// [`SendFailure::Dropped`](crate::SendFailure::Dropped), one with `needs_ack` is an
     /// [`Event::AckFailed`](crate::Event::AckFailed), and of the others [`Event::Dropped`](crate::Event::Dropped) says how
     /// many. What was sent, or may have been, stays; where that leaves no room, the new one is refused. While the outbox is
-    /// slow, it and what is on its way into it may be three times the bound.
+    /// slow, it and what is on its way into it may be five times the bound.
     DropOldest,
 }
 

@@ -6,10 +6,14 @@
 //! 3. An outbox above its bound drops the oldest that were not sent, until it is within, or all that is left was sent
 //!    meanwhile. So what stays is what was sent, and the newest of the rest.
 //! 4. What is on its way into the outbox counts. While the outbox is slow, that is up to its bound, and as much again that
-//!    waits behind it; above three times the bound, a message is refused.
+//!    waits behind it; and it takes turns between what is to be dropped and what is to be sent. Above five times the bound,
+//!    a message is refused.
 
 use super::{Limits, OutboxPolicy};
 use crate::outbox::Usage;
+
+/// How many times the bound there may be at most.
+const MOST: usize = 5;
 
 /// What an outbox holds, or is about to.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ impl Room {
             OutboxPolicy::RefuseNew => self.usage.admits(bytes, self.bound),
             OutboxPolicy::DropOldest => {
                 let Usage { messages, bytes: held } = self.bound;
-                let most = Usage { messages: messages.saturating_mul(3), bytes: held.saturating_mul(3) };
+                let most = Usage { messages: messages.saturating_mul(MOST), bytes: held.saturating_mul(MOST as u64) };
                 self.fits_behind(Usage::default(), bytes) && self.usage.admits(bytes, most)
             }
         }
@@ -213,7 +217,7 @@ mod tests {
                 let sent = room.sent();
                 prop_assert_eq!(room.usage(), sum(&mut held.iter()));
                 prop_assert_eq!(room.unsent, sum(&mut held.iter().filter(|(seq, _)| *seq > sent)));
-                prop_assert!(room.usage().messages <= 3 * BOUND.messages && room.usage().bytes <= 3 * BOUND.bytes);
+                prop_assert!(room.usage().messages <= MOST * BOUND.messages && room.usage().bytes <= MOST as u64 * BOUND.bytes);
             }
         }
     }

@@ -37,7 +37,8 @@ impl SessionCore {
                     self.burst = limit;
                 }
             }
-            let has_sent = self.transmit(now, &mut transmit);
+            let mut has_sent = self.transmit(now, &mut transmit);
+            has_sent |= self.outgoing.had_its_turn();
             if self.burst >= limit {
                 // What was handled is acked, and others have their turn.
                 cx.waker().wake_by_ref();

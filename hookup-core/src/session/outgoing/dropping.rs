@@ -55,7 +55,7 @@ impl Outgoing {
             if is_ours && self.room.excess().is_some() {
                 self.drop_entry(entry);
             } else if is_ours && is_next && links.room() > 0 {
-                links.push(entry);
+                self.push(entry, links);
             } else if is_ours {
                 break;
             }

@@ -8,17 +8,17 @@ use crate::{
 
 impl Outgoing {
     /// What is to be read from the outbox: to be dropped, while it is over its bound, and to be sent. What was sent is not
-    /// dropped, and so is read to be sent before.
+    /// dropped, and so is read to be sent before; else they take turns.
     pub(super) fn next_load(&self, links: &Links) -> Option<Load> {
         let to_send = || self.load_to_send(links);
         let to_drop = || self.load_to_drop(links);
-        if self.cursor <= self.room.sent() { to_send().or_else(to_drop) } else { to_drop().or_else(to_send) }
+        let sends_first = self.sends_next || self.cursor <= self.room.sent();
+        if sends_first { to_send().or_else(to_drop) } else { to_drop().or_else(to_send) }
     }
 
     fn load_to_drop(&self, links: &Links) -> Option<Load> {
         let Usage { messages, bytes } = self.room.excess().filter(|_| !self.is_draining())?;
-        // As much again may have come when it is read, and what is behind that goes to the link: dropping does not keep it
-        // from sending.
+        // As much again may have come when it is read, and what is behind that goes to the link.
         let (messages, bytes) = match messages {
             0 => (usize::MAX, bytes.saturating_mul(2).saturating_add(self.load_bytes)),
             _ => (messages.saturating_mul(2).saturating_add(links.room()), u64::MAX),
@@ -48,7 +48,7 @@ impl Outgoing {
         self.cursor = entries.last().map_or(load.upto, |last| last.seq) + 1;
         for entry in entries {
             if !self.keeper.is_removing(entry.seq) {
-                links.push(entry);
+                self.push(entry, links);
             }
         }
         Ok(())

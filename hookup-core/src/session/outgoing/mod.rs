@@ -52,6 +52,10 @@ pub(super) struct Outgoing {
     /// What was dropped to make room and is not reported yet; and where what may still be dropped begins in the outbox.
     dropped: Vec<Failed>,
     drop_from: u64,
+    /// The link was given what it had no chance to send yet, and is to have one before that is dropped. For the same reason
+    /// loads to drop and loads to send take turns.
+    is_fresh: bool,
+    sends_next: bool,
 }
 
 /// A message that was not delivered, and who waits to hear of it.
@@ -93,6 +97,8 @@ impl Outgoing {
             early: Some(VecDeque::new()),
             dropped: Vec::new(),
             drop_from: 0,
+            is_fresh: false,
+            sends_next: false,
         }
     }
 
@@ -152,6 +158,16 @@ impl Outgoing {
         None
     }
 
+    fn push(&mut self, entry: Entry, links: &mut Links) {
+        self.is_fresh = true;
+        links.push(entry);
+    }
+
+    /// The link has sent what it can. Whether something is to be dropped that it could not send.
+    pub(super) fn had_its_turn(&mut self) -> bool {
+        std::mem::take(&mut self.is_fresh) && self.room.excess().is_some()
+    }
+
     /// A message was handed to a transport: it is not dropped any more.
     pub(super) fn sent(&mut self, seq: u64, bytes: u64) {
         self.room.send(seq, bytes);
@@ -178,12 +194,17 @@ impl Outgoing {
     pub(super) fn poll(&mut self, links: &mut Links, cx: &mut task::Context<'_>) -> Poll<Report> {
         // A link that waited for a save may have room after it.
         self.save(links);
+        if self.is_fresh && links.is_open() && self.room.excess().is_some() {
+            // The link sends first; this is called again then.
+            return Poll::Pending;
+        }
         self.drop_loaded(links);
         if !self.stuck
             && !self.loading
             && let Some(load) = self.next_load(links)
         {
             self.loading = true;
+            self.sends_next = load.is_to_drop;
             self.keeper.load(load);
         }
         if !self.dropped.is_empty() {
@@ -254,6 +275,7 @@ impl Outgoing {
     fn appended(&mut self, entries: Vec<Entry>, links: &mut Links) {
         for entry in entries {
             self.stuck = false;
+            let is_next = self.cursor > self.committed;
             self.committed = entry.seq;
             links.committed(entry.seq);
             if let Some(waiter) = self.waiters.accepted.remove(&entry.seq) {
@@ -261,9 +283,9 @@ impl Outgoing {
                 let _ = waiter.send(Ok(Receipt::Accepted));
             }
             // Where nothing older waits in the outbox, it need not be read back.
-            if self.cursor == entry.seq && links.room() > 0 {
-                self.cursor += 1;
-                links.push(entry);
+            if is_next && links.room() > 0 {
+                self.cursor = entry.seq + 1;
+                self.push(entry, links);
             }
         }
         if self.offline {
