@@ -52,17 +52,15 @@ async fn a_directory_whose_files_are_named_like_an_outbox_is_refused_and_left_al
 
 #[actix::test]
 async fn an_outbox_that_was_damaged_is_refused() {
-    for contents in [Some(""), Some("nonsense"), None] {
+    for (file, contents) in
+        [("catalog/db", "nonsense"), ("log/0000000000000001.log", ""), ("hookup-outbox", "nonsense")]
+    {
         let directory = tempfile::tempdir().expect("a directory");
         let addr = client().outbox(directory.path()).start(|_: Event, _: Peer| {}).expect("starts");
         addr.do_send(Text("kept"));
         let closed = support::soon("closed", addr.send(Close::within(Duration::ZERO))).await.expect("lives");
         assert_eq!(closed, Closed { unsent: 1 });
-        let database = directory.path().join("db");
-        match contents {
-            Some(contents) => std::fs::write(database, contents).expect("writes"),
-            None => std::fs::remove_file(database).expect("removes"),
-        }
+        std::fs::write(directory.path().join(file), contents).expect("writes");
         refused(directory.path(), "move the directory away").await;
     }
 }

@@ -3,14 +3,13 @@
 mod support;
 
 use std::{
-    fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
 
-use hookup_client::{HookupClient, SledOutbox, Text};
+use hookup_client::{HookupClient, Text};
 use hookup_server::{Event, Peer};
 use support::{Server, recorder};
 
@@ -73,21 +72,4 @@ async fn what_a_killed_client_had_accepted_is_sent_by_the_next_one() {
     assert!(texts.len() >= 2 * accepted, "{} arrived, and {accepted} pairs were accepted", texts.len());
     let expected = (1..).flat_map(|n| [format!("{n} acked"), format!("{n} plain")]).take(texts.len());
     assert_eq!(texts, expected.collect::<Vec<_>>(), "all of them, in order, each once");
-}
-
-#[test]
-fn a_first_start_killed_while_sled_writes_its_conf() {
-    let whole = tempfile::tempdir().expect("a directory");
-    drop(SledOutbox::open(whole.path()).expect("opens"));
-    let conf = fs::read(whole.path().join("conf")).expect("sled has written it");
-    for len in 0..=conf.len() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path();
-        fs::write(path.join("hookup-outbox"), "This directory is becoming an outbox of Hookup.\n").expect("writes");
-        fs::create_dir(path.join("blobs")).expect("makes it");
-        fs::write(path.join("conf"), &conf[..len]).expect("writes");
-        if let Err(error) = SledOutbox::open(path) {
-            panic!("{len} of {} bytes were written: {error}", conf.len());
-        }
-    }
 }

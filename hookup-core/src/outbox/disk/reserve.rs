@@ -38,7 +38,7 @@ fn is_out_of_space(error: &io::Error) -> bool {
 }
 
 impl Reserve {
-    /// That of a directory. It is taken before anything is accepted.
+    /// That of a directory, if it is there.
     pub(super) fn open(directory: &Path) -> Self {
         let path = path(directory);
         let is_there = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == BYTES as u64);
