@@ -5,7 +5,7 @@ mod support;
 use std::{path::Path, time::Duration};
 
 use hookup_client::{Cause, ClientBuilder, Close, Closed, Error, Event, HookupClient, Peer, Text};
-use support::recorded;
+use support::{HOUR, recorded, recording};
 
 fn client() -> ClientBuilder {
     HookupClient::builder("ws://127.0.0.1:9/")
@@ -63,4 +63,33 @@ async fn an_outbox_that_was_damaged_is_refused() {
         std::fs::write(directory.path().join(file), contents).expect("writes");
         refused(directory.path(), "move the directory away").await;
     }
+}
+
+#[actix::test]
+async fn a_damaged_outbox_is_moved_aside_if_that_is_asked_for_and_what_can_be_read_is_sent() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("outbox");
+    let addr = client().outbox(&path).start(|_: Event, _: Peer| {}).expect("starts");
+    for text in ["first", "second", "third"] {
+        // One after the other, so that each is a record of its own.
+        support::sent(addr.send(Text(text))).await.expect("kept");
+    }
+    support::soon("closed", addr.send(Close::within(Duration::ZERO))).await.expect("lives");
+    let file = path.join("log/0000000000000001.log");
+    let mut log = std::fs::read(&file).expect("reads");
+    let at = log.windows(6).position(|window| window == b"second").expect("it is there");
+    log[at] ^= 1;
+    std::fs::write(&file, log).expect("writes");
+    refused(&path, "a record is not what it was").await;
+
+    let (server, mut received) = recording();
+    let (addr, mut events) = recorded(server.client().outbox(&path).quarantine(true));
+    let Event::Quarantined(quarantined) = events.next().await else { panic!("another event") };
+    assert_eq!((&quarantined.path, quarantined.saved), (&path, 2));
+    assert_eq!(quarantined.moved_to, directory.path().join("outbox.damaged-1"));
+    assert!(quarantined.moved_to.join("hookup-outbox").exists());
+    assert_eq!([received.text().await, received.text().await], ["first", "third"]);
+    addr.do_send(Text("fourth"));
+    assert_eq!(received.text().await, "fourth");
+    assert_eq!(support::close(&addr, HOUR).await, 0);
 }

@@ -132,3 +132,75 @@ pub(super) fn sync_above(path: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+    use crate::{
+        link::v2::SessionId,
+        outbox::{SessionStore as _, SledOutbox, SledStore},
+    };
+
+    #[test]
+    fn a_directory_in_use_is_an_error_that_names_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let _first = SledOutbox::open(directory.path()).expect("opens");
+        let error = SledOutbox::open(directory.path()).expect_err("in use");
+        assert!(matches!(error, OutboxError::Locked { .. }), "{error}");
+        assert!(error.to_string().contains(&directory.path().display().to_string()));
+    }
+
+    #[test]
+    fn a_directory_that_is_about_to_be_free_is_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = SledOutbox::open(directory.path()).expect("opens");
+        let freed = thread::spawn(move || {
+            // Within the second that it is tried for.
+            thread::sleep(Duration::from_millis(50));
+            drop(first);
+        });
+        SledOutbox::open(directory.path()).expect("opens");
+        freed.join().expect("no panic");
+    }
+
+    #[test]
+    fn an_outbox_is_no_session_store_and_is_not_moved_aside_for_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (outbox, store) = (directory.path().join("outbox"), directory.path().join("store"));
+        drop(SledOutbox::open(&outbox).expect("opens"));
+        drop(SledStore::open(&store).expect("opens"));
+        let options = SledOptions::new().quarantine(true);
+        let error = options.store(&outbox).expect_err("an outbox");
+        assert!(error.to_string().contains("it is the outbox of a client"), "{error}");
+        let error = options.outbox(&store).expect_err("a session store");
+        assert!(error.to_string().contains("it is the session store of a server"), "{error}");
+        SledOutbox::open(&outbox).expect("it is still an outbox");
+        SledStore::open(&store).expect("it is still a session store");
+    }
+
+    #[test]
+    fn what_is_no_outbox_is_left_alone_and_not_moved_aside() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let theirs = directory.path().join("theirs");
+        fs::create_dir(&theirs).expect("makes it");
+        fs::write(theirs.join("letter.txt"), "dear").expect("writes");
+        for options in [SledOptions::new(), SledOptions::new().quarantine(true)] {
+            assert!(matches!(options.outbox(&theirs), Err(OutboxError::Damaged { .. })));
+            assert!(matches!(options.outbox(theirs.join("letter.txt")), Err(OutboxError::Io { .. })));
+        }
+        assert_eq!(fs::read_dir(&theirs).expect("reads").count(), 1, "nothing was added");
+        assert_eq!(fs::read_dir(directory.path()).expect("reads").count(), 1, "nothing was moved");
+    }
+
+    #[test]
+    fn an_outbox_of_a_store_keeps_the_directory_open() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = SledStore::open(directory.path()).expect("opens");
+        let mut outbox = store.open(SessionId(1)).expect("opens");
+        drop(store);
+        assert_eq!(outbox.load(0, 1, 1).expect("loads"), []);
+        assert!(matches!(SledStore::open(directory.path()), Err(OutboxError::Locked { .. })));
+    }
+}
