@@ -1,8 +1,6 @@
 //! Outboxes and session stores whose files were damaged: what can be known of it is said, and nothing is lost in silence.
 //!
-//! `HOOKUP_TEST_DAMAGES` says how many for each test (default: 40); `HOOKUP_TEST_SEED`, from which seed. With
-//! `HOOKUP_TEST_WRITE_DAMAGED`, the path of a directory that is there, `small_damaged_directories_can_be_written` writes
-//! one small directory of each kind and damage into it, as fixtures for other versions.
+//! `HOOKUP_TEST_DAMAGES` says how many for each test (default: 40); `HOOKUP_TEST_SEED`, from which seed.
 
 #![cfg(unix)]
 
@@ -16,7 +14,6 @@ use disk_support::{
     script::{Kind, SESSIONS, entry, everything, state},
     seeded,
 };
-use fastrand::Rng;
 use hookup_core::{Changes, Entry, Outbox, OutboxError, SessionId, SessionStore, SledOptions, Stored};
 
 fn damages() -> u64 {
@@ -216,22 +213,4 @@ fn a_damaged_outbox_is_moved_aside_and_what_can_be_read_is_in_its_place() {
 #[test]
 fn a_damaged_session_store_is_moved_aside_and_what_can_be_read_is_in_its_place() {
     damage_often(Kind::Store, Left::Closed, true);
-}
-
-#[test]
-fn small_damaged_directories_can_be_written() {
-    let Some(target) = std::env::var_os("HOOKUP_TEST_WRITE_DAMAGED") else { return };
-    for kind in [Kind::Outbox, Kind::Store] {
-        let name = format!("{kind:?}").to_lowercase();
-        let whole = Path::new(&target).join(format!("{name}-whole"));
-        Whole::make(kind, &whole, 20, None);
-        for seed in 0..8 {
-            let mut rng = Rng::with_seed(seed);
-            let copied = Path::new(&target).join(format!("{name}-{seed}"));
-            copy(&whole, &copied);
-            let damage = Damage::any(&mut rng, &copied);
-            damage.inflict(&mut rng);
-            println!("{}: {damage:?}", copied.display());
-        }
-    }
 }
