@@ -69,6 +69,45 @@ pub fn outbox(outbox: &mut dyn Outbox) {
     assert_eq!(outbox.stored().state, Some(full), "a state takes the place of the one before");
 }
 
+/// Checks that a durable outbox is what it was when it is closed and opened again, with what `open` gives; the first time it is
+/// to be empty, and it is empty again afterwards, but for a state.
+///
+/// # Panics
+/// With a sentence that says what it did wrong.
+pub fn durable_outbox<O: Outbox>(mut open: impl FnMut() -> O) {
+    let mut first = open();
+    assert!(first.is_durable(), "it says that it is durable");
+    assert_eq!(first.stored().usage, Usage::default(), "it was to be given empty");
+    let entries = entries(first.stored().last_seq + 1);
+    let [all @ .., last] = &entries[..] else { unreachable!("there are messages") };
+    append(&mut first, &entries);
+    save(&mut first, state(SessionId(1)));
+    drop(first);
+
+    let mut second = open();
+    let usage = Usage { messages: entries.len(), bytes: entries.iter().map(Entry::bytes).sum() };
+    let stored = Stored { last_seq: last.seq, usage, state: Some(state(SessionId(1))), quarantined: None };
+    assert_eq!(second.stored(), stored, "it knows what it holds when it is opened again");
+    assert_eq!(everything(&mut second), entries, "its messages are there when it is opened again");
+    let after = Entry { seq: last.seq + 1, ..last.clone() };
+    let state = State::new(SessionId(2), None);
+    let removes = all.iter().map(Removal::from).collect();
+    commit(&mut second, &Changes { appends: vec![after.clone()], removes, state: Some(state.clone()) });
+    drop(second);
+
+    let mut third = open();
+    let rest = [last.clone(), after];
+    let usage = Usage { messages: rest.len(), bytes: rest.iter().map(Entry::bytes).sum() };
+    let stored = Stored { last_seq: last.seq + 1, usage, state: Some(state), quarantined: None };
+    assert_eq!(everything(&mut third), rest, "what was removed is gone when it is opened again, and nothing else");
+    assert_eq!(third.stored(), stored, "it knows what it holds when it is opened again");
+    remove(&mut third, &rest);
+    drop(third);
+    let mut fourth = open();
+    assert_eq!(everything(&mut fourth), [], "all was removed");
+    assert_eq!(fourth.stored().usage, Usage::default(), "nothing is left to count");
+}
+
 /// Checks that a session store, given empty, keeps the contract of [`SessionStore`], and its outboxes that of [`Outbox`];
 /// it is empty again afterwards.
 ///

@@ -34,7 +34,8 @@ impl Entry {
 /// One session owns it, and makes one call at a time. A durable outbox may block: its calls are made on a thread for
 /// blocking work, never on an arbiter. After a crash, it holds what the first so many of its calls, in their order, would
 /// have left, the last of them perhaps in part: all of those that had to be durable, and perhaps more.
-/// [`testkit::outbox`](crate::testkit::outbox) checks an implementation.
+/// [`testkit::outbox`](crate::testkit::outbox) checks an implementation, and
+/// [`testkit::durable_outbox`](crate::testkit::durable_outbox) one that is durable.
 pub trait Outbox: Send + 'static {
     /// What it holds. Asked when it was opened, before anything else.
     fn stored(&self) -> Stored;
@@ -109,7 +110,7 @@ impl Changes {
 /// What an outbox holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stored {
-    /// The highest `seq` that it holds; 0 when it holds nothing.
+    /// The highest `seq` that it holds; or, where it remembers that, that it has held. 0 when there was none.
     pub last_seq: u64,
     /// What it holds.
     pub usage: Usage,

@@ -111,7 +111,7 @@ mod tests {
         link::v2::{RunId, State},
         message::Text,
         outbound::Outbound,
-        outbox::Usage,
+        outbox::{Durability, Usage},
     };
 
     fn entry(seq: u64, text: &'static str) -> Entry {
@@ -122,6 +122,15 @@ mod tests {
     fn the_sled_outbox_keeps_the_contract() {
         let directory = tempfile::tempdir().expect("a directory");
         crate::testkit::outbox(&mut SledOutbox::open(directory.path()).expect("opens"));
+    }
+
+    #[test]
+    fn the_sled_outbox_is_durable_at_each_level() {
+        for durability in [Durability::Buffered, Durability::ProcessCrash, Durability::PowerLoss] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let options = SledOptions::new().durability(durability);
+            crate::testkit::durable_outbox(|| options.outbox(directory.path()).expect("opens"));
+        }
     }
 
     #[test]
