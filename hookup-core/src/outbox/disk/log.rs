@@ -46,6 +46,8 @@ pub(super) struct Log {
     position: u64,
     /// Up to which position everything was synced when the active file was begun.
     safe: u64,
+    /// Something was moved to the end, and was not synced since.
+    has_moved: bool,
     /// The longest that the log was since it was last small, in bytes.
     peak: u64,
 }
@@ -92,6 +94,7 @@ impl Log {
             cut_at: None,
             position: 0,
             safe: 0,
+            has_moved: false,
             peak: 0,
         };
         log.sync_all()?;
@@ -221,6 +224,11 @@ impl Log {
         self.roll_back(&Mark { end: end.max(START) });
     }
 
+    /// What was just appended is needed before anything is deleted.
+    pub(super) fn moved(&mut self) {
+        self.has_moved = true;
+    }
+
     fn sync_all(&self) -> io::Result<()> {
         if !self.is_strict() {
             return Ok(());
@@ -231,10 +239,7 @@ impl Log {
 
     /// Whether it is time for another file.
     pub(super) fn is_full(&mut self, tally: &Tally) -> bool {
-        self.peak = match tally.is_empty() && self.length() <= SMALL_BYTES {
-            true => self.length(),
-            false => self.peak.max(self.length()),
-        };
+        self.peak = self.peak.max(self.length());
         let full = match tally.is_empty() {
             false => FULL_BYTES,
             true if self.peak > LONG_BYTES => SMALL_BYTES,
@@ -270,23 +275,26 @@ impl Log {
         self.active.note_covered(covered)
     }
 
-    /// The files that the catalog covers and in which nothing is kept.
-    pub(super) fn dead(&self, covered: u64, tally: &Tally) -> Vec<u64> {
-        let covered = self.sealed.range(..=covered).map(|(&number, _)| number);
-        covered.filter(|number| !tally.contains_key(number)).collect()
-    }
-
-    /// Deletes files. That nothing is kept in them, and where that is now which was, must be as safe as it gets before.
-    pub(super) fn delete(&mut self, files: &[u64]) -> io::Result<()> {
-        self.write()?;
-        self.sync_all()?;
-        for &number in files {
-            fs::remove_file(Segment::path(&self.directory, number))?;
+    /// Deletes the files that the catalog covers and in which nothing is kept.
+    pub(super) fn delete_dead(&mut self, covered: u64, tally: &Tally) {
+        if self.has_moved && self.sync_all().is_err() {
+            return;
+        }
+        self.has_moved = false;
+        let dead = self.sealed.range(..=covered).map(|(&number, _)| number);
+        for number in dead.filter(|number| !tally.contains_key(number)).collect::<Vec<_>>() {
+            if let Err(error) = fs::remove_file(Segment::path(&self.directory, number)) {
+                // It is tried again with the next file.
+                tracing::warn!(%error, number, "a file of the log that is not needed could not be deleted");
+                continue;
+            }
             self.sealed.remove(&number);
             // A file takes space for as long as it is open.
             self.open.take_if(|(open, _)| *open == number);
         }
-        Ok(())
+        if tally.is_empty() && self.length() <= SMALL_BYTES {
+            self.peak = self.length();
+        }
     }
 
     /// The file of this number, to be read. What was gathered is written first.

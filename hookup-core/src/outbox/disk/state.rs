@@ -274,24 +274,10 @@ impl State {
             Err(error) if self.reserve.release(&error) => self.try_tidy(),
             tidied => tidied,
         };
-        if let Err(error) = tidied.and_then(|()| self.delete_dead()) {
+        if let Err(error) = tidied {
             tracing::error!(%error, "the outbox takes more space than it needs for now");
         }
-    }
-
-    /// Deletes the files that are not needed any more.
-    fn delete_dead(&mut self) -> Result<(), OutboxError> {
-        let dead = self.log.dead(self.covered, &self.tally);
-        if dead.is_empty() {
-            return Ok(());
-        }
-        // Without the files, what has left them would be missing.
-        while let Some((session, removes)) = self.unlogged.iter().next() {
-            let (session, removes) = (*session, removes.clone());
-            self.append_anyway(|log| log.put(|buffer| record::put_removed(session, &removes, buffer)))?;
-            self.unlogged.remove(&session);
-        }
-        self.log.delete(&dead).map_err(|error| self.failed(error))
+        self.log.delete_dead(self.covered, &self.tally);
     }
 
     fn try_tidy(&mut self) -> Result<(), OutboxError> {
@@ -316,12 +302,12 @@ impl State {
         self.reserve.release(&full);
         let rolled = self.log.roll(self.covered).map_err(|error| self.failed(error));
         let made = rolled.and_then(|()| self.cover()).and_then(|()| {
-            self.delete_dead()?;
             while self.move_oldest(0, ROOM_FACTOR)? {
-                self.delete_dead()?;
+                self.log.delete_dead(self.covered, &self.tally);
             }
             Ok(())
         });
+        self.log.delete_dead(self.covered, &self.tally);
         if let Err(error) = made {
             tracing::error!(%error, "a full disk could not be given space back");
         }
@@ -383,6 +369,7 @@ impl State {
                 self.changed.insert(session);
             }
         }
+        self.log.moved();
         Ok(true)
     }
 }
