@@ -31,7 +31,9 @@ impl Ranges {
 
     /// What of `within` is in the set, in order.
     pub(super) fn overlaps(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-        let first = self.around(within.start).map_or(within.start, |range| range.start);
+        // In a range without numbers there are none, be it in the middle of one of the set.
+        let around = self.around(within.start).filter(|_| !within.is_empty());
+        let first = around.map_or(within.start, |range| range.start);
         self.ends
             .range(first..within.end.max(first))
             .map(move |(&start, &end)| start.max(within.start)..end.min(within.end))
@@ -107,6 +109,8 @@ mod tests {
                 prop_assert!(ranges.iter().flatten().eq(set.iter().copied()));
                 prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|(one, next)| one.end < next.start));
                 prop_assert!(ranges.overlaps(start..start + len).flatten().eq(set.range(start..start + len).copied()));
+                prop_assert!(ranges.overlaps(start..start + len).all(|range| !range.is_empty()));
+                prop_assert!(ranges.overlaps(start + len..start).next().is_none());
                 prop_assert_eq!(ranges.contains(start), set.contains(&start));
             }
         }
