@@ -77,7 +77,7 @@ impl Disk {
         let mut catalog = Catalog::open(path, kind, is_new, is_synced)?;
         let mut found = recovery::recover(path, &mut catalog, is_new)?;
         let files = std::mem::take(&mut found.files);
-        let log = Log::open(log, options.durability, files, found.last).map_err(failed)?;
+        let log = Log::open(log, options.durability, options.limits, files, found.last).map_err(failed)?;
         // A full disk can be read and drained all the same; before anything is accepted, this is tried again.
         let _ = reserve.take();
         if is_synced {

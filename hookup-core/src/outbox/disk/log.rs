@@ -10,19 +10,12 @@ use std::{
 
 use super::{
     ledger::{Place, Tally},
+    limits::Limits,
     options::Durability,
     record::{self, Head},
     segment::{START, Segment, read_at, sync_directory},
 };
 use crate::{link::v2::SessionId, outbox::Entry};
-
-/// At which length a file is followed by the next, in bytes; and when nothing is kept in any of them.
-const FULL_BYTES: u64 = 16 << 20;
-const FULL_WHEN_EMPTY_BYTES: u64 = 8 << 20;
-
-/// After a log was longer than this, in bytes, what is left of it when nothing is kept in it is made small.
-const LONG_BYTES: u64 = 64 << 20;
-const SMALL_BYTES: u64 = 1 << 20;
 
 /// How much is gathered before it is written, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -32,6 +25,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub(super) struct Log {
     directory: PathBuf,
     durability: Durability,
+    limits: Limits,
     /// The lengths of the files that are not written any more, by number.
     sealed: BTreeMap<u64, u64>,
     number: u64,
@@ -71,6 +65,7 @@ impl Log {
     pub(super) fn open(
         directory: PathBuf,
         durability: Durability,
+        limits: Limits,
         mut sealed: BTreeMap<u64, u64>,
         last: Option<(u64, u64)>,
     ) -> io::Result<Self> {
@@ -86,6 +81,7 @@ impl Log {
         let mut log = Self {
             directory,
             durability,
+            limits,
             sealed,
             number,
             active,
@@ -100,6 +96,10 @@ impl Log {
         log.sync_all()?;
         log.peak = log.length();
         Ok(log)
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The number of the file that is written.
@@ -241,9 +241,9 @@ impl Log {
     pub(super) fn is_full(&mut self, tally: &Tally) -> bool {
         self.peak = self.peak.max(self.length());
         let full = match tally.is_empty() {
-            false => FULL_BYTES,
-            true if self.peak > LONG_BYTES => SMALL_BYTES,
-            true => FULL_WHEN_EMPTY_BYTES,
+            false => self.limits.full,
+            true if self.peak > self.limits.long => self.limits.small,
+            true => self.limits.full_when_empty,
         };
         self.end() >= full
     }
@@ -292,7 +292,7 @@ impl Log {
             // A file takes space for as long as it is open.
             self.open.take_if(|(open, _)| *open == number);
         }
-        if tally.is_empty() && self.length() <= SMALL_BYTES {
+        if tally.is_empty() && self.length() <= self.limits.small {
             self.peak = self.length();
         }
     }

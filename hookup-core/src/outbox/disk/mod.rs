@@ -25,7 +25,10 @@ mod directory;
 mod flusher;
 mod label;
 mod ledger;
+mod limits;
 mod log;
+#[cfg(test)]
+mod model;
 mod options;
 mod outbox;
 mod quarantine;

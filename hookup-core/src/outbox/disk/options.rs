@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{SledOutbox, SledStore};
+use super::{SledOutbox, SledStore, limits::Limits};
 use crate::outbox::OutboxError;
 
 /// What "accepted" and "saved" mean of an outbox or a session store on disk.
@@ -32,11 +32,17 @@ pub struct SledOptions {
     pub(super) durability: Durability,
     pub(super) flush_every: Duration,
     pub(super) quarantine: bool,
+    pub(super) limits: Limits,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { durability: Durability::default(), flush_every: Duration::from_millis(500), quarantine: false }
+        Self {
+            durability: Durability::default(),
+            flush_every: Duration::from_millis(500),
+            quarantine: false,
+            limits: Limits::default(),
+        }
     }
 }
 

@@ -24,15 +24,11 @@ use crate::{
     outbox::{Changes, Entry, OutboxError, Removal},
 };
 
-/// From which length of the log on old files are made free, in bytes, and how many times as long as what is kept it may be.
-const MOVE_BYTES: u64 = 64 << 20;
+/// How many times as long as what is kept a log may be from some length on.
 const MOVE_FACTOR: u64 = 4;
 
 /// How many times as long as what is kept the log has to be for a full disk to gain by it.
 const ROOM_FACTOR: u64 = 2;
-
-/// After how many files of the log the catalog is written, whether that makes any of them free or not.
-const MAX_UNCOVERED: u64 = 16;
 
 /// What a message takes in the log beside its payload, about, in bytes.
 const MESSAGE_BYTES: u64 = 64;
@@ -287,7 +283,7 @@ impl State {
         self.log.roll(self.covered).map_err(|error| self.failed(error))?;
         if self.is_cover_due() {
             self.cover()?;
-            self.move_oldest(MOVE_BYTES, MOVE_FACTOR)?;
+            self.move_oldest(self.log.limits().moved_from, MOVE_FACTOR)?;
         }
         Ok(())
     }
@@ -323,7 +319,8 @@ impl State {
     /// Whether the catalog is to be written: a file could be deleted then, or many wait for it.
     fn is_cover_due(&self) -> bool {
         let waiting = self.covered + 1..self.log.number();
-        waiting.end - waiting.start >= MAX_UNCOVERED || waiting.into_iter().any(|file| !self.tally.contains_key(&file))
+        waiting.end - waiting.start >= self.log.limits().uncovered
+            || waiting.into_iter().any(|file| !self.tally.contains_key(&file))
     }
 
     /// Writes the sessions that changed to the catalog, so that it covers all files of the log but the last, which was just

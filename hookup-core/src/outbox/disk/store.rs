@@ -16,7 +16,7 @@ use crate::{
 ///
 /// The directory is in use until the store and all outboxes that it has opened are dropped.
 pub struct SledStore {
-    disk: Arc<Disk>,
+    pub(super) disk: Arc<Disk>,
     quarantined: Option<Quarantined>,
     max_ended: usize,
 }
