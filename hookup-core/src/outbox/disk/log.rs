@@ -40,8 +40,6 @@ pub(super) struct Log {
     position: u64,
     /// Up to which position everything was synced when the active file was begun.
     safe: u64,
-    /// Something was moved to the end, and was not synced since.
-    has_moved: bool,
     /// The longest that the log was since it was last small, in bytes.
     peak: u64,
 }
@@ -90,7 +88,6 @@ impl Log {
             cut_at: None,
             position: 0,
             safe: 0,
-            has_moved: false,
             peak: 0,
         };
         log.sync_all()?;
@@ -224,11 +221,6 @@ impl Log {
         self.roll_back(&Mark { end: end.max(START) });
     }
 
-    /// What was just appended is needed before anything is deleted.
-    pub(super) fn moved(&mut self) {
-        self.has_moved = true;
-    }
-
     fn sync_all(&self) -> io::Result<()> {
         if !self.is_strict() {
             return Ok(());
@@ -277,12 +269,17 @@ impl Log {
 
     /// Deletes the files that the catalog covers and in which nothing is kept.
     pub(super) fn delete_dead(&mut self, covered: u64, tally: &Tally) {
-        if self.has_moved && self.sync_all().is_err() {
+        let dead = self.sealed.range(..=covered).map(|(&number, _)| number);
+        let dead = dead.filter(|number| !tally.contains_key(number)).collect::<Vec<_>>();
+        if dead.is_empty() {
+            return self.forget_peak(tally);
+        }
+        // What says that nothing in them is kept, or where it has moved to, must not come after their end.
+        if let Err(error) = self.write().and_then(|()| self.sync_all()) {
+            tracing::warn!(%error, "files of the log that are not needed could not be deleted yet");
             return;
         }
-        self.has_moved = false;
-        let dead = self.sealed.range(..=covered).map(|(&number, _)| number);
-        for number in dead.filter(|number| !tally.contains_key(number)).collect::<Vec<_>>() {
+        for number in dead {
             if let Err(error) = fs::remove_file(Segment::path(&self.directory, number)) {
                 // It is tried again with the next file.
                 tracing::warn!(%error, number, "a file of the log that is not needed could not be deleted");
@@ -292,6 +289,10 @@ impl Log {
             // A file takes space for as long as it is open.
             self.open.take_if(|(open, _)| *open == number);
         }
+        self.forget_peak(tally);
+    }
+
+    fn forget_peak(&mut self, tally: &Tally) {
         if tally.is_empty() && self.length() <= self.limits.small {
             self.peak = self.length();
         }

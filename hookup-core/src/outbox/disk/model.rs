@@ -352,6 +352,11 @@ proptest! {
     }
 
     #[test]
+    fn what_is_buffered_is_after_a_kill_what_it_was_at_some_time_since_it_was_written(ops in ops()) {
+        World::new(Durability::Buffered).run(&ops);
+    }
+
+    #[test]
     fn a_store_that_is_synced_holds_what_a_model_of_it_holds(ops in ops()) {
         World::new(Durability::PowerLoss).run(&ops);
     }

@@ -366,7 +366,6 @@ impl State {
                 self.changed.insert(session);
             }
         }
-        self.log.moved();
         Ok(true)
     }
 }
