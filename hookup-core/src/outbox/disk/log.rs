@@ -42,6 +42,9 @@ pub(super) struct Log {
     safe: u64,
     /// The longest that the log was since it was last small, in bytes.
     peak: u64,
+    /// Nothing more can be appended.
+    #[cfg(test)]
+    pub(super) is_full: bool,
 }
 
 /// The file that is written, how much of it was, and how long it is.
@@ -89,6 +92,8 @@ impl Log {
             position: 0,
             safe: 0,
             peak: 0,
+            #[cfg(test)]
+            is_full: false,
         };
         log.sync_all()?;
         log.peak = log.length();
@@ -135,6 +140,10 @@ impl Log {
 
     /// Appends the records that `fill` puts into a buffer.
     pub(super) fn put(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        #[cfg(test)]
+        if self.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let before = self.buffer.len();
         fill(&mut self.buffer);
         self.position += (self.buffer.len() - before) as u64;

@@ -23,6 +23,8 @@ mod catalog;
 mod cursor;
 mod directory;
 mod flusher;
+#[cfg(test)]
+mod full;
 mod label;
 mod ledger;
 mod limits;

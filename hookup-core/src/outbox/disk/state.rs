@@ -223,6 +223,8 @@ impl State {
     pub(super) fn end(&mut self, session: SessionId, at: u64, json: &[u8]) -> Result<u64, OutboxError> {
         let before = self.ledger(session)?.ended_at();
         self.append_anyway(|log| log.put(|buffer| record::put_ended(session, at, json, buffer)))?;
+        // What is logged late must not meet a message of the session's next life.
+        self.unlogged.remove(&session);
         if let Some(before) = before {
             self.ended.remove(&(before, session));
         }
@@ -241,6 +243,7 @@ impl State {
         };
         self.append_anyway(|log| log.put(|buffer| record::put_forgotten(session, buffer)))?;
         self.ended.remove(&(at, session));
+        self.unlogged.remove(&session);
         if let Some(mut ledger) = self.ledgers.remove(&session) {
             ledger.clear(&mut self.tally);
         }
@@ -273,7 +276,14 @@ impl State {
         if let Err(error) = tidied {
             tracing::error!(%error, "the outbox takes more space than it needs for now");
         }
-        self.log.delete_dead(self.covered, &self.tally);
+        self.delete_dead();
+    }
+
+    /// Deletes the files in which nothing is kept, unless there is something of which only the memory says that it has left.
+    fn delete_dead(&mut self) {
+        if self.unlogged.is_empty() {
+            self.log.delete_dead(self.covered, &self.tally);
+        }
     }
 
     fn try_tidy(&mut self) -> Result<(), OutboxError> {
@@ -281,7 +291,7 @@ impl State {
             return Ok(());
         }
         self.log.roll(self.covered).map_err(|error| self.failed(error))?;
-        if self.is_cover_due() {
+        if self.is_cover_due() || !self.unlogged.is_empty() {
             self.cover()?;
             self.move_oldest(self.log.limits().moved_from, MOVE_FACTOR)?;
         }
@@ -298,12 +308,15 @@ impl State {
         self.reserve.release(&full);
         let rolled = self.log.roll(self.covered).map_err(|error| self.failed(error));
         let made = rolled.and_then(|()| self.cover()).and_then(|()| {
-            while self.move_oldest(0, ROOM_FACTOR)? {
-                self.log.delete_dead(self.covered, &self.tally);
+            let mut oldest = None;
+            // What cannot be deleted is not moved once more.
+            while self.log.oldest() != oldest && self.move_oldest(0, ROOM_FACTOR)? {
+                oldest = self.log.oldest();
+                self.delete_dead();
             }
             Ok(())
         });
-        self.log.delete_dead(self.covered, &self.tally);
+        self.delete_dead();
         if let Err(error) = made {
             tracing::error!(%error, "a full disk could not be given space back");
         }
@@ -332,6 +345,8 @@ impl State {
         self.catalog.note(upto, changed.map(|session| (*session, ledgers.get(session).map(Ledger::summary))))?;
         self.covered = upto;
         self.changed.clear();
+        // The catalog knows what has left.
+        self.unlogged.clear();
         self.ledgers.retain(|session, ledger| !ledger.is_bare() || self.opened.contains(session));
         // Where that fails, the next file says it.
         self.log.note_covered(upto).map_err(|error| self.failed(error))

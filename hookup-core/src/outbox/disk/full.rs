@@ -1,0 +1,103 @@
+//! What a log that takes nothing more leaves, when it has files of some KiB.
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+
+use super::{SledOptions, SledStore, limits::Limits};
+use crate::{
+    link::v2::{SessionId, State},
+    message::Text,
+    outbox::{Changes, Entry, Outbox, SessionStore},
+};
+
+fn options() -> SledOptions {
+    SledOptions { limits: Limits::tiny(), ..SledOptions::new() }
+}
+
+fn open(store: &SledStore, session: u128) -> Box<dyn Outbox> {
+    SessionStore::open(store, SessionId(session)).expect("opens")
+}
+
+fn entry(seq: u64) -> Entry {
+    Entry { seq, outbound: Text("x".repeat(300)).into() }
+}
+
+fn entries(seqs: std::ops::Range<u64>) -> Vec<Entry> {
+    seqs.map(entry).collect()
+}
+
+fn all(outbox: &mut dyn Outbox) -> Vec<Entry> {
+    outbox.load(0, usize::MAX, u64::MAX).expect("loads")
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("creates");
+    for found in fs::read_dir(from).expect("reads") {
+        let found = found.expect("reads");
+        let to = to.join(found.file_name());
+        if found.path().is_dir() {
+            copy(&found.path(), &to);
+        } else {
+            fs::copy(found.path(), to).expect("copies");
+        }
+    }
+}
+
+/// What another process finds after this one was killed.
+fn killed(directory: &TempDir) -> (TempDir, SledStore) {
+    let to = tempfile::tempdir().expect("a directory");
+    copy(directory.path(), to.path());
+    let store = options().store(to.path()).expect("opens");
+    (to, store)
+}
+
+/// A store, and messages of a session in several of its files, all of which the catalog covers but the last.
+fn store() -> (TempDir, SledStore) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = options().store(directory.path()).expect("opens");
+    let mut outbox = open(&store, 1);
+    for seq in 1..=60 {
+        outbox.commit(&Changes::append([entry(seq)])).expect("appends");
+    }
+    (directory, store)
+}
+
+fn set_full(store: &SledStore, is_full: bool) {
+    store.disk.state().log.is_full = is_full;
+}
+
+#[test]
+fn what_leaves_a_full_log_may_turn_up_after_a_kill_and_is_not_missing() {
+    let (directory, store) = store();
+    set_full(&store, true);
+    let mut outbox = open(&store, 1);
+    for seq in 1..=55 {
+        outbox.commit(&Changes::remove(&[entry(seq)])).expect("removes");
+    }
+    assert_eq!(all(&mut *outbox), entries(56..61));
+    let (_copy, copy) = killed(&directory);
+    assert_eq!(all(&mut *open(&copy, 1)), entries(1..61));
+    // When there is space, it goes on as if nothing had been.
+    set_full(&store, false);
+    for seq in 61..=90 {
+        outbox.commit(&Changes::append([entry(seq)])).expect("appends");
+    }
+    assert_eq!(all(&mut *outbox), entries(56..91));
+    let (_copy, copy) = killed(&directory);
+    assert_eq!(all(&mut *open(&copy, 1)), entries(56..91));
+}
+
+#[test]
+fn what_left_a_full_log_late_is_not_taken_for_messages_of_the_next_life_of_its_session() {
+    let (directory, store) = store();
+    set_full(&store, true);
+    open(&store, 1).commit(&Changes::remove(&entries(1..4))).expect("removes");
+    set_full(&store, false);
+    store.end(&State::new(SessionId(1), None), 1).expect("ends");
+    let mut outbox = open(&store, 1);
+    outbox.commit(&Changes::append(entries(1..6))).expect("appends");
+    assert_eq!(all(&mut *outbox), entries(1..6));
+    let (_copy, copy) = killed(&directory);
+    assert_eq!(all(&mut *open(&copy, 1)), entries(1..6));
+}
