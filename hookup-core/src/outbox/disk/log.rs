@@ -131,11 +131,17 @@ impl Log {
 
     /// Begins to append.
     pub(super) fn begin(&mut self) -> io::Result<Mark> {
+        self.cut()?;
+        Ok(Mark { end: self.end() })
+    }
+
+    /// Cuts off what could not be cut off before.
+    fn cut(&mut self) -> io::Result<()> {
         if let Some(end) = self.cut_at {
             self.active.cut(end)?;
             self.cut_at = None;
         }
-        Ok(Mark { end: self.end() })
+        Ok(())
     }
 
     /// Appends the records that `fill` puts into a buffer.
@@ -180,16 +186,17 @@ impl Log {
             Ok(len) if len <= self.buffer.len() => self.buffer.truncate(len),
             _ => self.buffer.clear(),
         }
-        let end = mark.end.min(self.active.end());
-        if let Err(error) = self.active.cut(end) {
+        // What is still to be cut off goes with it.
+        self.cut_at = Some(mark.end.min(self.cut_at.unwrap_or(self.active.end())));
+        if let Err(error) = self.cut() {
             tracing::error!(%error, "what was written to the log in part could not be cut off yet");
-            self.cut_at = Some(end);
         }
     }
 
     /// Writes what was gathered.
     pub(super) fn write(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
+            self.cut()?;
             self.active.write(&self.buffer)?;
             self.buffer.clear();
             self.buffer.shrink_to(2 * BUFFER_BYTES);
@@ -221,6 +228,7 @@ impl Log {
 
     /// Nothing more will be written for now: what is gathered is, and the file says what is synced.
     pub(super) fn close(&mut self) -> io::Result<()> {
+        self.cut()?;
         self.write()?;
         self.active.note_synced()
     }
@@ -340,4 +348,48 @@ pub(super) fn files(directory: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(durability: Durability) -> (tempfile::TempDir, Log) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = Log::open(directory.path().to_owned(), durability, Limits::default(), BTreeMap::new(), None);
+        (directory, log.expect("opens"))
+    }
+
+    fn forget(log: &mut Log, session: u128) {
+        log.put(|buffer| record::put_forgotten(SessionId(session), buffer)).expect("appends");
+    }
+
+    #[test]
+    fn what_could_not_be_cut_off_is_cut_off_before_more_is_written() {
+        let (_directory, mut log) = log(Durability::Buffered);
+        let end = log.end();
+        // It was written in part.
+        forget(&mut log, 1);
+        log.write().expect("writes");
+        log.cut_at = Some(end);
+        forget(&mut log, 2);
+        log.write().expect("writes");
+        log.begin().expect("begins");
+        let bytes = fs::read(Segment::path(&log.directory, log.number)).expect("reads");
+        let mut expected = Vec::new();
+        record::put_forgotten(SessionId(2), &mut expected);
+        assert_eq!(log.end(), end + expected.len() as u64);
+        assert_eq!(bytes[START as usize..][..expected.len()], expected);
+    }
+
+    #[test]
+    fn what_is_taken_back_does_not_come_back_with_what_could_not_be_cut_off() {
+        let (_directory, mut log) = log(Durability::PowerLoss);
+        forget(&mut log, 1);
+        log.write().expect("writes");
+        log.cut_at = Some(log.end() - 1);
+        log.take_back(START);
+        log.begin().expect("begins");
+        assert_eq!(log.end(), START);
+    }
 }

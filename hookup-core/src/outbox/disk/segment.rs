@@ -135,8 +135,11 @@ impl Segment {
             self.length = length;
         }
         write_at(&self.file, bytes, self.end)?;
+        if !self.is_strict && self.noted != self.length {
+            self.note(self.length)?;
+        }
         self.end = end;
-        if self.is_strict || self.noted == self.length { Ok(()) } else { self.note(self.length) }
+        Ok(())
     }
 
     /// The file was synced when it was this long and ended here; its header says so before the next record is written.
