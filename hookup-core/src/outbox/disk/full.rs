@@ -1,10 +1,10 @@
-//! What a log that takes nothing more leaves, when it has files of some KiB.
+//! What a log that takes nothing more, or cannot be synced, leaves, when it has files of some KiB.
 
 use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
-use super::{SledOptions, SledStore, limits::Limits};
+use super::{Durability, SledOptions, SledStore, limits::Limits};
 use crate::{
     link::v2::{SessionId, State},
     message::Text,
@@ -100,4 +100,37 @@ fn what_left_a_full_log_late_is_not_taken_for_messages_of_the_next_life_of_its_s
     assert_eq!(all(&mut *outbox), entries(1..6));
     let (_copy, copy) = killed(&directory);
     assert_eq!(all(&mut *open(&copy, 1)), entries(1..6));
+}
+
+#[test]
+fn a_failed_sync_takes_back_what_waits_for_it_and_nothing_that_was_accepted_before() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = options().durability(Durability::PowerLoss).store(directory.path()).expect("opens");
+    // These stay, and are moved to the end of the log again and again.
+    let mut kept = open(&store, 1);
+    kept.commit(&Changes::append(entries(1..4))).expect("appends");
+    let mut outbox = open(&store, 2);
+    let mut waiting = Vec::new();
+    for seq in 1..=200 {
+        let fails = seq % 3 == 0;
+        store.disk.state().log.has_lost = fails;
+        let appended = outbox.commit(&Changes::append([entry(seq)]));
+        assert_eq!(appended.is_err(), fails);
+        if !fails {
+            waiting.push(entry(seq));
+        }
+        if seq % 5 == 0 {
+            let removes = waiting.drain(..waiting.len() / 2 + 1).collect::<Vec<_>>();
+            outbox.commit(&Changes::remove(&removes)).expect("removes");
+        }
+        assert_eq!(all(&mut *kept), entries(1..4));
+        assert_eq!(all(&mut *outbox), waiting);
+        let (_copy, copy) = killed(&directory);
+        assert_eq!(all(&mut *open(&copy, 1)), entries(1..4));
+        let found = all(&mut *open(&copy, 2));
+        assert!(waiting.iter().all(|entry| found.contains(entry)), "message {seq}");
+        assert!(found.iter().all(|entry| entry.seq % 3 != 0), "what was refused does not turn up");
+    }
+    let files = fs::read_dir(directory.path().join("log")).expect("reads").count();
+    assert!(files < 20, "there are {files} files");
 }

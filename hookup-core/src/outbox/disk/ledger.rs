@@ -188,8 +188,8 @@ impl Ledger {
         }
     }
 
-    /// These were written from this place on, and were taken out again.
-    pub(super) fn withdraw(&mut self, removes: &[Removal], from: Place, tally: &mut Tally) {
+    /// These were written from this place on, and were taken out again with all that is behind `end` in its file.
+    pub(super) fn withdraw(&mut self, removes: &[Removal], from: Place, end: u64, tally: &mut Tally) {
         self.remove(removes, tally);
         let first = removes.first().map_or(0, |removal| removal.seq);
         // What was before them may have grown by them.
@@ -198,7 +198,8 @@ impl Ledger {
             && (last.place.at..last.place.end()).contains(&from.at)
         {
             last.end = last.end.min(first);
-            last.place.len = from.at - last.place.at;
+            // Records of another kind may have been between them.
+            last.place.len = from.at.min(end).saturating_sub(last.place.at);
         }
     }
 
@@ -241,19 +242,18 @@ impl Ledger {
     pub(super) fn find(&self, from: u64) -> Option<Located> {
         let around = self.extents.range(..=from).next_back().filter(|(_, extent)| extent.end > from);
         let start = around.map_or(from, |(&first, _)| first);
-        self.extents.range(start..).find_map(|(&first, extent)| {
-            let seqs = self.alive.overlaps(first.max(from)..extent.end).collect::<Vec<_>>();
-            (!seqs.is_empty()).then_some(Located { place: extent.place, seqs })
-        })
+        self.extents.range(start..).find_map(|(&first, extent)| self.located(first.max(from), extent))
     }
 
-    /// The first message that it has in this file.
-    pub(super) fn first_in(&self, file: u64) -> Option<u64> {
-        let extents = self.extents.iter().filter(|(_, extent)| extent.place.file == file);
-        extents
-            .filter_map(|(&first, extent)| self.alive.overlaps(first..extent.end).next())
-            .map(|seqs| seqs.start)
-            .next()
+    /// The places with messages that it has in this file.
+    pub(super) fn in_file(&self, file: u64) -> impl Iterator<Item = Located> {
+        let extents = self.extents.iter().filter(move |(_, extent)| extent.place.file == file);
+        extents.filter_map(|(&first, extent)| self.located(first, extent))
+    }
+
+    fn located(&self, first: u64, extent: &Extent) -> Option<Located> {
+        let seqs = self.alive.overlaps(first..extent.end).collect::<Vec<_>>();
+        (!seqs.is_empty()).then_some(Located { place: extent.place, seqs })
     }
 
     /// Messages that it has and that are nowhere.

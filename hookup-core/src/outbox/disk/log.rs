@@ -38,8 +38,12 @@ pub(super) struct Log {
     cut_at: Option<u64>,
     /// How many bytes were appended since the log was opened; it never falls.
     position: u64,
-    /// Up to which position everything was synced when the active file was begun.
+    /// Up to which position everything was synced when the active file was begun, or when more than a commit had to be; and
+    /// where the active file ended then.
     safe: u64,
+    safe_end: u64,
+    /// A sync has failed of which those who wait for it do not know yet; the next may say that all is well when it is not.
+    pub(super) has_lost: bool,
     /// The longest that the log was since it was last small, in bytes.
     peak: u64,
     /// Nothing more can be appended.
@@ -91,11 +95,13 @@ impl Log {
             cut_at: None,
             position: 0,
             safe: 0,
+            safe_end: START,
+            has_lost: false,
             peak: 0,
             #[cfg(test)]
             is_full: false,
         };
-        log.sync_all()?;
+        log.settle()?;
         log.peak = log.length();
         Ok(log)
     }
@@ -204,7 +210,8 @@ impl Log {
         Ok(())
     }
 
-    fn is_strict(&self) -> bool {
+    /// Whether syncs are waited for.
+    pub(super) fn is_strict(&self) -> bool {
         self.durability == Durability::PowerLoss
     }
 
@@ -214,7 +221,7 @@ impl Log {
         Ok(Active { file, end: self.active.end(), length: self.active.length() })
     }
 
-    /// Up to which position everything was synced when this file was begun.
+    /// Up to which position everything is known to be synced here.
     pub(super) fn safe(&self) -> u64 {
         self.safe
     }
@@ -233,17 +240,34 @@ impl Log {
         self.active.note_synced()
     }
 
-    /// A sync has failed: what was written to the file since the one before, which ended here, is taken back.
-    pub(super) fn take_back(&mut self, end: u64) {
-        self.roll_back(&Mark { end: end.max(START) });
+    /// A sync has failed: what was written to the file since the one before, which ended here, is taken back. Returns
+    /// where the file ends then.
+    pub(super) fn take_back(&mut self, end: u64) -> u64 {
+        self.has_lost = false;
+        let end = end.max(self.safe_end);
+        self.roll_back(&Mark { end });
+        end
     }
 
-    fn sync_all(&self) -> io::Result<()> {
+    /// Writes what was gathered, and syncs all that is not yet.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        self.write()?;
         if !self.is_strict() {
             return Ok(());
         }
-        self.active.file().sync_all()?;
-        sync_directory(&self.directory)
+        self.sync_active()?;
+        sync_directory(&self.directory)?;
+        (self.safe, self.safe_end) = (self.position, self.active.end());
+        Ok(())
+    }
+
+    fn sync_active(&mut self) -> io::Result<()> {
+        if self.has_lost {
+            return Err(io::Error::other("the disk could not sync what was written"));
+        }
+        let synced = self.active.file().sync_all();
+        self.has_lost = synced.is_err();
+        synced
     }
 
     /// Whether it is time for another file.
@@ -267,7 +291,7 @@ impl Log {
         }
         // It is sealed only when the next one exists: a file that is sealed is not the last.
         let sealed = self.put(record::put_sealed).and_then(|()| self.write()).and_then(|()| self.active.finish());
-        let synced = sealed.and_then(|()| if self.is_strict() { self.active.file().sync_all() } else { Ok(()) });
+        let synced = sealed.and_then(|()| if self.is_strict() { self.sync_active() } else { Ok(()) });
         if let Err(error) = synced {
             self.roll_back(&mark);
             return Err(error);
@@ -275,7 +299,7 @@ impl Log {
         self.sealed.insert(self.number, self.active.length());
         self.number += 1;
         self.active = next;
-        self.safe = self.position;
+        (self.safe, self.safe_end) = (self.position, START);
         Ok(())
     }
 
@@ -292,7 +316,7 @@ impl Log {
             return self.forget_peak(tally);
         }
         // What says that nothing in them is kept, or where it has moved to, must not come after their end.
-        if let Err(error) = self.write().and_then(|()| self.sync_all()) {
+        if let Err(error) = self.settle() {
             tracing::warn!(%error, "files of the log that are not needed could not be deleted yet");
             return;
         }

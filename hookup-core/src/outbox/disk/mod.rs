@@ -90,15 +90,12 @@ impl Disk {
     /// Makes changes to a session's outbox.
     fn commit(&self, session: SessionId, changes: &Changes) -> Result<(), OutboxError> {
         let json = changes.state.as_ref().map(|state| self.encode(state)).transpose()?;
-        let (position, place) = self.state().commit(session, changes, json.as_deref())?;
+        let position = self.state().commit(session, changes, json.as_deref())?;
         // What has left may turn up again after a crash; that is not worth a sync.
         if self.durability < Durability::PowerLoss || changes.appends.is_empty() && json.is_none() {
             return Ok(());
         }
-        self.syncs.sync(position, &self.state).map_err(|error| {
-            self.state().withdraw(session, &changes.appends, place);
-            self.failed(error)
-        })
+        self.syncs.sync(position, &self.state).map_err(|error| self.failed(error))
     }
 
     /// Ends a session, or forgets it.

@@ -15,7 +15,7 @@ use super::{
     failed,
     ledger::{Ledger, Located, Place, Tally},
     log::{self, Log},
-    record,
+    record::{self, Head},
     recovery::Found,
     reserve::{Reserve, is_full},
 };
@@ -40,6 +40,10 @@ pub(super) struct State {
     reserve: Reserve,
     /// What has left while the disk was full, and is not in the log.
     unlogged: HashMap<SessionId, Vec<Removal>>,
+    /// What is in the log and has still to be synced: up to which position that reaches, whose it is, and where it begins.
+    unsynced: Vec<(u64, SessionId, Vec<Removal>, Place)>,
+    /// Something was taken out of the log that nobody puts there again.
+    has_taken_back: bool,
     /// The sessions that are in the log, have changed, or are open. Of the others the catalog knows all.
     ledgers: HashMap<SessionId, Ledger>,
     /// The sessions that changed since the catalog was written; those without a ledger were forgotten.
@@ -60,6 +64,8 @@ impl State {
             catalog,
             reserve,
             unlogged: HashMap::new(),
+            unsynced: Vec::new(),
+            has_taken_back: false,
             ledgers,
             changed,
             opened: HashSet::new(),
@@ -153,14 +159,13 @@ impl State {
         }
     }
 
-    /// Makes changes to a session's outbox; returns how far the log is to be synced for them to be safe, and where the first
-    /// message is.
+    /// Makes changes to a session's outbox; returns how far the log is to be synced for them to be safe.
     pub(super) fn commit(
         &mut self,
         session: SessionId,
         changes: &Changes,
         json: Option<&[u8]>,
-    ) -> Result<(u64, Option<Place>), OutboxError> {
+    ) -> Result<u64, OutboxError> {
         if let Some(entry) = changes.appends.iter().find(|entry| !record::fits(entry)) {
             let problem = format!("message {} is longer than 4 GiB", entry.seq);
             return Err(self.failed(io::Error::new(io::ErrorKind::InvalidInput, problem)));
@@ -209,14 +214,32 @@ impl State {
         self.changed.insert(session);
         let position = self.log.position();
         self.tidy();
-        Ok((position, places.first().map(|&(_, place)| place)))
+        if let Some(&(_, place)) = places.first()
+            && self.log.is_strict()
+            && position > self.log.safe()
+        {
+            self.unsynced.push((position, session, changes.appends.iter().map(Removal::from).collect(), place));
+        }
+        Ok(position)
     }
 
-    /// What was appended has not become safe, and was taken out of the log again.
-    pub(super) fn withdraw(&mut self, session: SessionId, entries: &[Entry], from: Option<Place>) {
-        if let (Some(ledger), Some(from)) = (self.ledgers.get_mut(&session), from) {
-            ledger.withdraw(&entries.iter().map(Removal::from).collect::<Vec<_>>(), from, &mut self.tally);
+    /// The log is synced up to this position.
+    pub(super) fn synced(&mut self, position: u64) {
+        self.unsynced.retain(|&(to, ..)| to > position);
+    }
+
+    /// A sync has failed: what was written to the log since the one before, which ended here, is taken out again, and the
+    /// messages in it.
+    pub(super) fn take_back(&mut self, end: u64) {
+        let end = self.log.take_back(end);
+        self.synced(self.log.safe());
+        for (_, session, removes, from) in std::mem::take(&mut self.unsynced).into_iter().rev() {
+            if let Some(ledger) = self.ledgers.get_mut(&session) {
+                ledger.withdraw(&removes, from, end, &mut self.tally);
+                self.changed.insert(session);
+            }
         }
+        self.has_taken_back = true;
     }
 
     /// Ends a session.
@@ -281,9 +304,14 @@ impl State {
 
     /// Deletes the files in which nothing is kept, unless there is something of which only the memory says that it has left.
     fn delete_dead(&mut self) {
-        if self.unlogged.is_empty() {
+        if !self.knows_more() {
             self.log.delete_dead(self.covered, &self.tally);
         }
+    }
+
+    /// Whether something has left that neither the log nor the catalog says has.
+    fn knows_more(&self) -> bool {
+        self.has_taken_back || !self.unlogged.is_empty()
     }
 
     fn try_tidy(&mut self) -> Result<(), OutboxError> {
@@ -291,7 +319,7 @@ impl State {
             return Ok(());
         }
         self.log.roll(self.covered).map_err(|error| self.failed(error))?;
-        if self.is_cover_due() || !self.unlogged.is_empty() {
+        if self.is_cover_due() || self.knows_more() {
             self.cover()?;
             self.move_oldest(self.log.limits().moved_from, MOVE_FACTOR)?;
         }
@@ -347,6 +375,7 @@ impl State {
         self.changed.clear();
         // The catalog knows what has left.
         self.unlogged.clear();
+        self.has_taken_back = false;
         self.ledgers.retain(|session, ledger| !ledger.is_bare() || self.opened.contains(session));
         // Where that fails, the next file says it.
         self.log.note_covered(upto).map_err(|error| self.failed(error))
@@ -358,29 +387,38 @@ impl State {
         let Some(oldest) = self.log.oldest().filter(|_| self.log.length() > slack + factor * self.kept()) else {
             return Ok(false);
         };
-        let sessions = self.ledgers.keys().copied().collect::<Vec<_>>();
-        for session in sessions {
-            while let Some(first) = self.ledger(session)?.first_in(oldest) {
-                let Some(Located { place, seqs }) = self.find(session, first)? else { break };
-                let file = self.reader(place.file)?;
-                let bytes = log::read(&file, place).map_err(|error| self.failed(error))?;
+        let mark = self.log.begin().map_err(|error| self.failed(error))?;
+        let mut moved = Vec::new();
+        let copied = self.copy_to_end(oldest, &mut moved);
+        let settled = copied.and_then(|()| self.log.settle().map_err(|error| self.failed(error)));
+        if let Err(error) = settled {
+            self.log.roll_back(&mark);
+            return Err(error);
+        }
+        for (head, place) in moved {
+            self.ledgers.entry(head.session).or_default().append(&head, place, &mut self.tally);
+            self.changed.insert(head.session);
+        }
+        Ok(true)
+    }
+
+    /// Appends what is kept in a file of the log once more; where that is, is added to `places`.
+    fn copy_to_end(&mut self, file: u64, places: &mut Vec<(Head, Place)>) -> Result<(), OutboxError> {
+        let reader = self.reader(file)?;
+        for (&session, ledger) in &self.ledgers {
+            for Located { place, seqs } in ledger.in_file(file) {
+                let bytes = log::read(&reader, place).map_err(|error| failed(&self.path, error))?;
                 let mut cursor = Cursor::new(session, place, bytes);
                 let mut entries = Vec::new();
                 for seq in seqs.into_iter().flatten() {
-                    let problem = format_args!("file {oldest} of its log: message {seq} is not where it was");
+                    let problem = format_args!("file {file} of its log: message {seq} is not where it was");
                     let outbound = cursor.take(seq).map_err(|_| super::damaged(&self.path, problem))?;
                     entries.push(Entry { seq, outbound });
                 }
-                let places = self.append(|log| {
-                    let mut places = Vec::new();
-                    log.put_entries(session, &entries, &mut places)?;
-                    Ok(places)
-                })?;
-                let ledger = self.ledgers.entry(session).or_default();
-                places.iter().for_each(|(head, place)| ledger.append(head, *place, &mut self.tally));
-                self.changed.insert(session);
+                let put = self.log.put_entries(session, &entries, places);
+                put.map_err(|error| failed(&self.path, error))?;
             }
         }
-        Ok(true)
+        Ok(())
     }
 }

@@ -38,7 +38,7 @@ impl Syncs {
         // Whoever holds this syncs for all who wait for it.
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         if done.failed.iter().any(|failed| failed.contains(&position)) {
-            return Err(io::Error::other("the disk could not sync what was written"));
+            return Err(lost());
         }
         if position <= done.position {
             return Ok(());
@@ -48,27 +48,39 @@ impl Syncs {
             if position <= state.log.safe() {
                 return Ok(());
             }
-            (state.log.active()?, state.log.position(), state.log.number())
+            let active = if state.log.has_lost { Err(lost()) } else { state.log.active() };
+            (active, state.log.position(), state.log.number())
         };
-        match active.file.sync_data() {
-            Ok(()) => {
+        match active.and_then(|active| active.file.sync_data().map(|()| active)) {
+            Ok(active) => {
                 *done = Done { position: now, file: number, end: active.end, failed: std::mem::take(&mut done.failed) };
-                lock(state).log.synced(number, &active);
+                let mut state = lock(state);
+                state.log.synced(number, &active);
+                state.synced(now);
                 Ok(())
             }
             Err(error) => {
-                let log = &mut lock(state).log;
-                let end = if done.file == log.number() { done.end } else { 0 };
-                log.take_back(end);
-                let from = done.position.max(log.safe()) + 1;
-                done.position = log.position();
+                let mut state = lock(state);
+                if state.log.number() != number {
+                    // It was synced meanwhile, when the file was finished.
+                    return Ok(());
+                }
+                state.take_back(if done.file == number { done.end } else { 0 });
+                let from = done.position.max(state.log.safe()) + 1;
+                done.position = state.log.position();
+                let upto = done.position;
+                // While it goes on failing, that is one stretch.
+                let before = done.failed.pop_if(|before| *before.end() + 1 == from);
                 if done.failed.len() == MAX_FAILED {
                     done.failed.remove(0);
                 }
-                let upto = done.position;
-                done.failed.push(from..=upto);
+                done.failed.push(before.map_or(from, |before| *before.start())..=upto);
                 Err(error)
             }
         }
     }
+}
+
+fn lost() -> io::Error {
+    io::Error::other("the disk could not sync what was written")
 }
