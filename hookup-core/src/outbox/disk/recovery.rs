@@ -4,7 +4,7 @@
 //! absence is an error.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, btree_map},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -22,9 +22,9 @@ use crate::{link::v2::SessionId, outbox::OutboxError};
 
 /// What was found.
 pub(super) struct Found {
-    pub(super) ledgers: HashMap<SessionId, Ledger>,
+    pub(super) ledgers: BTreeMap<SessionId, Ledger>,
     /// The sessions that the log knows more of than the catalog.
-    pub(super) changed: HashSet<SessionId>,
+    pub(super) changed: BTreeSet<SessionId>,
     pub(super) tally: Tally,
     /// The files of the log and their lengths.
     pub(super) files: BTreeMap<u64, u64>,
@@ -39,8 +39,8 @@ pub(super) struct Replay<'a> {
     catalog: Option<&'a mut Catalog>,
     covered: u64,
     /// With the last file of the log that each takes into account already.
-    ledgers: HashMap<SessionId, (u64, Ledger)>,
-    changed: HashSet<SessionId>,
+    ledgers: BTreeMap<SessionId, (u64, Ledger)>,
+    changed: BTreeSet<SessionId>,
     tally: Tally,
     is_lenient: bool,
 }
@@ -135,7 +135,7 @@ fn wrong(directory: &Path, number: u64, problem: &str) -> OutboxError {
 
 impl<'a> Replay<'a> {
     pub(super) fn new(directory: &'a Path, catalog: Option<&'a mut Catalog>, covered: u64) -> Self {
-        let (ledgers, changed) = (HashMap::new(), HashSet::new());
+        let (ledgers, changed) = (BTreeMap::new(), BTreeSet::new());
         Self { directory, catalog, covered, ledgers, changed, tally: Tally::new(), is_lenient: false }
     }
 
@@ -175,8 +175,8 @@ impl<'a> Replay<'a> {
         };
         let noted = self.covered;
         let (upto, ledger) = match self.ledgers.entry(session) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+            btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            btree_map::Entry::Vacant(entry) => {
                 let found = self.catalog.as_mut().map_or(Ok(None), |catalog| catalog.get(session))?;
                 // Of a session that the catalog does not know, there is nothing in the files that it covers.
                 let (upto, ledger) =
@@ -204,7 +204,7 @@ impl<'a> Replay<'a> {
     }
 
     /// All that is known of the sessions of which the log says anything.
-    pub(super) fn into_ledgers(self) -> HashMap<SessionId, Ledger> {
+    pub(super) fn into_ledgers(self) -> BTreeMap<SessionId, Ledger> {
         self.ledgers.into_iter().map(|(session, (_, ledger))| (session, ledger)).collect()
     }
 
@@ -216,7 +216,7 @@ impl<'a> Replay<'a> {
             }
         }
         let Self { covered, changed, tally, .. } = self;
-        let mut ledgers = HashMap::new();
+        let mut ledgers = BTreeMap::new();
         for (session, (_, ledger)) in self.ledgers {
             // What was forgotten leaves an empty one.
             if !ledger.is_empty() {

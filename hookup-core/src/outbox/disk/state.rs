@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet, btree_map},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -39,15 +39,16 @@ pub(super) struct State {
     catalog: Catalog,
     reserve: Reserve,
     /// What has left while the disk was full, and is not in the log.
-    unlogged: HashMap<SessionId, Vec<Removal>>,
+    unlogged: BTreeMap<SessionId, Vec<Removal>>,
     /// What is in the log and has still to be synced: up to which position that reaches, whose it is, and where it begins.
     unsynced: Vec<(u64, SessionId, Vec<Removal>, Place)>,
     /// Something was taken out of the log that nobody puts there again.
     has_taken_back: bool,
     /// The sessions that are in the log, have changed, or are open. Of the others the catalog knows all.
-    ledgers: HashMap<SessionId, Ledger>,
+    /// They are looked up for each message: most often there is only one, which a tree finds at once.
+    ledgers: BTreeMap<SessionId, Ledger>,
     /// The sessions that changed since the catalog was written; those without a ledger were forgotten.
-    changed: HashSet<SessionId>,
+    changed: BTreeSet<SessionId>,
     opened: HashSet<SessionId>,
     /// The sessions that have ended and are not open, by the time of their end.
     pub(super) ended: BTreeSet<(u64, SessionId)>,
@@ -63,7 +64,7 @@ impl State {
             log,
             catalog,
             reserve,
-            unlogged: HashMap::new(),
+            unlogged: BTreeMap::new(),
             unsynced: Vec::new(),
             has_taken_back: false,
             ledgers,
@@ -83,12 +84,13 @@ impl State {
 
     /// What is known of a session; an empty ledger if nothing is.
     pub(super) fn ledger(&mut self, session: SessionId) -> Result<&mut Ledger, OutboxError> {
-        if !self.ledgers.contains_key(&session) {
-            let noted = if self.changed.contains(&session) { None } else { self.catalog.get(session)? };
-            let ledger = noted.map_or_else(Ledger::default, |noted| noted.summary.into());
-            self.ledgers.insert(session, ledger);
-        }
-        Ok(self.ledgers.entry(session).or_default())
+        Ok(match self.ledgers.entry(session) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(unknown) => {
+                let noted = if self.changed.contains(&session) { None } else { self.catalog.get(session)? };
+                unknown.insert(noted.map_or_else(Ledger::default, |noted| noted.summary.into()))
+            }
+        })
     }
 
     /// All sessions of which something is known.
