@@ -28,6 +28,8 @@ pub(super) struct Log {
     limits: Limits,
     /// The lengths of the files that are not written any more, by number.
     sealed: BTreeMap<u64, u64>,
+    /// The sum of these lengths.
+    sealed_bytes: u64,
     number: u64,
     active: Segment,
     /// Opened to be read.
@@ -87,6 +89,7 @@ impl Log {
             directory,
             durability,
             limits,
+            sealed_bytes: sealed.values().sum(),
             sealed,
             number,
             active,
@@ -122,7 +125,7 @@ impl Log {
 
     /// The length of all files.
     pub(super) fn length(&self) -> u64 {
-        self.sealed.values().sum::<u64>() + self.active.length()
+        self.sealed_bytes + self.active.length()
     }
 
     /// The oldest file that is not written any more.
@@ -297,6 +300,7 @@ impl Log {
             return Err(error);
         }
         self.sealed.insert(self.number, self.active.length());
+        self.sealed_bytes += self.active.length();
         self.number += 1;
         self.active = next;
         (self.safe, self.safe_end) = (self.position, START);
@@ -326,7 +330,7 @@ impl Log {
                 tracing::warn!(%error, number, "a file of the log that is not needed could not be deleted");
                 continue;
             }
-            self.sealed.remove(&number);
+            self.sealed_bytes -= self.sealed.remove(&number).unwrap_or_default();
             // A file takes space for as long as it is open.
             self.open.take_if(|(open, _)| *open == number);
         }
