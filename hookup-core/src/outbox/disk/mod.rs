@@ -23,14 +23,10 @@ mod catalog;
 mod cursor;
 mod directory;
 mod flusher;
-#[cfg(test)]
-mod full;
 mod label;
 mod ledger;
 mod limits;
 mod log;
-#[cfg(test)]
-mod model;
 mod options;
 mod outbox;
 mod quarantine;
@@ -43,6 +39,8 @@ mod segment;
 mod state;
 mod store;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::{

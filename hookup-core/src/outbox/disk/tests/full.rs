@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
-use super::{Durability, SledOptions, SledStore, limits::Limits};
+use super::super::{Durability, SledOptions, SledStore, limits::Limits};
 use crate::{
     link::v2::{SessionId, State},
     message::Text,

@@ -10,7 +10,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Durability, SledOptions, SledStore, limits::Limits};
+use super::super::{Durability, SledOptions, SledStore, limits::Limits};
 use crate::{
     link::v2::{RunId, SessionId, State},
     message::Text,

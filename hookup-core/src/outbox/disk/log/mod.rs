@@ -1,19 +1,17 @@
 //! The log: files that are written one after the other, and deleted when nothing in them is kept any more.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod files;
+mod syncing;
 
+use std::{collections::BTreeMap, fs::File, io, path::PathBuf, sync::Arc};
+
+pub(super) use self::files::{files, read};
 use super::{
     ledger::{Place, Tally},
     limits::Limits,
     options::Durability,
     record::{self, Head},
-    segment::{START, Segment, read_at, sync_directory},
+    segment::{START, Segment, sync_directory},
 };
 use crate::{link::v2::SessionId, outbox::Entry};
 
@@ -51,14 +49,6 @@ pub(super) struct Log {
     /// Nothing more can be appended.
     #[cfg(test)]
     pub(super) is_full: bool,
-}
-
-/// The file that is written, how much of it was, and how long it is.
-#[derive(Debug)]
-pub(super) struct Active {
-    pub(super) file: File,
-    pub(super) end: u64,
-    pub(super) length: u64,
 }
 
 /// What is about to be appended, as a whole or not at all.
@@ -218,59 +208,11 @@ impl Log {
         self.durability == Durability::PowerLoss
     }
 
-    /// The file that is written, to be synced.
-    pub(super) fn active(&self) -> io::Result<Active> {
-        let file = self.active.file().try_clone()?;
-        Ok(Active { file, end: self.active.end(), length: self.active.length() })
-    }
-
-    /// Up to which position everything is known to be synced here.
-    pub(super) fn safe(&self) -> u64 {
-        self.safe
-    }
-
-    /// This was synced, of the file of this number.
-    pub(super) fn synced(&mut self, number: u64, synced: &Active) {
-        if number == self.number {
-            self.active.synced(synced.length, synced.end);
-        }
-    }
-
     /// Nothing more will be written for now: what is gathered is, and the file says what is synced.
     pub(super) fn close(&mut self) -> io::Result<()> {
         self.cut()?;
         self.write()?;
         self.active.note_synced()
-    }
-
-    /// A sync has failed: what was written to the file since the one before, which ended here, is taken back. Returns
-    /// where the file ends then.
-    pub(super) fn take_back(&mut self, end: u64) -> u64 {
-        self.has_lost = false;
-        let end = end.max(self.safe_end);
-        self.roll_back(&Mark { end });
-        end
-    }
-
-    /// Writes what was gathered, and syncs all that is not yet.
-    pub(super) fn settle(&mut self) -> io::Result<()> {
-        self.write()?;
-        if !self.is_strict() {
-            return Ok(());
-        }
-        self.sync_active()?;
-        sync_directory(&self.directory)?;
-        (self.safe, self.safe_end) = (self.position, self.active.end());
-        Ok(())
-    }
-
-    fn sync_active(&mut self) -> io::Result<()> {
-        if self.has_lost {
-            return Err(io::Error::other("the disk could not sync what was written"));
-        }
-        let synced = self.active.file().sync_all();
-        self.has_lost = synced.is_err();
-        synced
     }
 
     /// Whether it is time for another file.
@@ -311,71 +253,6 @@ impl Log {
     pub(super) fn note_covered(&self, covered: u64) -> io::Result<()> {
         self.active.note_covered(covered)
     }
-
-    /// Deletes the files that the catalog covers and in which nothing is kept.
-    pub(super) fn delete_dead(&mut self, covered: u64, tally: &Tally) {
-        let dead = self.sealed.range(..=covered).map(|(&number, _)| number);
-        let dead = dead.filter(|number| !tally.contains_key(number)).collect::<Vec<_>>();
-        if dead.is_empty() {
-            return self.forget_peak(tally);
-        }
-        // What says that nothing in them is kept, or where it has moved to, must not come after their end.
-        if let Err(error) = self.settle() {
-            tracing::warn!(%error, "files of the log that are not needed could not be deleted yet");
-            return;
-        }
-        for number in dead {
-            if let Err(error) = fs::remove_file(Segment::path(&self.directory, number)) {
-                // It is tried again with the next file.
-                tracing::warn!(%error, number, "a file of the log that is not needed could not be deleted");
-                continue;
-            }
-            self.sealed_bytes -= self.sealed.remove(&number).unwrap_or_default();
-            // A file takes space for as long as it is open.
-            self.open.take_if(|(open, _)| *open == number);
-        }
-        self.forget_peak(tally);
-    }
-
-    fn forget_peak(&mut self, tally: &Tally) {
-        if tally.is_empty() && self.length() <= self.limits.small {
-            self.peak = self.length();
-        }
-    }
-
-    /// The file of this number, to be read. What was gathered is written first.
-    pub(super) fn reader(&mut self, number: u64) -> io::Result<Arc<File>> {
-        if number == self.number {
-            self.write()?;
-        }
-        match &self.open {
-            Some((open, file)) if *open == number => Ok(Arc::clone(file)),
-            _ => {
-                let file = Arc::new(Segment::open(&self.directory, number)?);
-                self.open = Some((number, Arc::clone(&file)));
-                Ok(file)
-            }
-        }
-    }
-}
-
-/// Reads a place.
-pub(super) fn read(file: &File, place: Place) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(place.len).unwrap_or(usize::MAX)];
-    read_at(file, &mut bytes, place.at)?;
-    Ok(bytes)
-}
-
-/// The files of a log by number.
-pub(super) fn files(directory: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if let Some(number) = Segment::number(&path) {
-            files.insert(number, path);
-        }
-    }
-    Ok(files)
 }
 
 #[cfg(test)]
@@ -403,7 +280,7 @@ mod tests {
         forget(&mut log, 2);
         log.write().expect("writes");
         log.begin().expect("begins");
-        let bytes = fs::read(Segment::path(&log.directory, log.number)).expect("reads");
+        let bytes = std::fs::read(Segment::path(&log.directory, log.number)).expect("reads");
         let mut expected = Vec::new();
         record::put_forgotten(SessionId(2), &mut expected);
         assert_eq!(log.end(), end + expected.len() as u64);

@@ -1,0 +1,4 @@
+//! Tests of the whole with files of some KiB.
+
+mod full;
+mod model;
