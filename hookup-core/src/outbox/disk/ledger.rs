@@ -175,11 +175,11 @@ impl Ledger {
             let seqs = run[0].seq..run[0].seq.saturating_add(run.len() as u64);
             if self.alive.remove(seqs.clone()) {
                 self.usage.messages = self.usage.messages.saturating_sub(run.len());
-                let bytes = run.iter().map(|removal| removal.bytes).sum();
+                let bytes = run.iter().fold(0, |bytes: u64, removal| bytes.saturating_add(removal.bytes));
                 self.usage.bytes = self.usage.bytes.saturating_sub(bytes);
             } else {
                 for removal in run {
-                    if self.alive.remove(removal.seq..removal.seq + 1) {
+                    if self.alive.contains(removal.seq) && self.alive.remove(removal.seq..removal.seq + 1) {
                         self.usage.subtract(removal.bytes);
                     }
                 }
@@ -277,5 +277,21 @@ fn release(file: u64, tally: &mut Tally) {
         if *count == 0 {
             tally.remove(&file);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::v2::SessionId;
+
+    #[test]
+    fn removals_that_cannot_be_are_ignored() {
+        let (mut ledger, mut tally) = (Ledger::default(), Tally::new());
+        let head = Head { session: SessionId(1), first: 1, count: 3, bytes: 30 };
+        ledger.append(&head, Place { file: 1, at: 40, len: 100 }, &mut tally);
+        let absurd = [u64::MAX - 1, u64::MAX].map(|seq| Removal { seq, bytes: u64::MAX });
+        ledger.remove(&absurd, &mut tally);
+        assert_eq!(ledger.usage(), Usage { messages: 3, bytes: 30 });
     }
 }

@@ -214,6 +214,10 @@ fn parse(kind: u8, body: &[u8]) -> Option<Record<'_>> {
             let first = u64::from_le_bytes(fields.array()?);
             let count = u32::from_le_bytes(fields.array()?).into();
             let bytes = u64::from_le_bytes(fields.array()?);
+            // A message takes two bytes and its payload; a sum that is right may be of a body that is not.
+            let len = fields.rest().len() as u64;
+            let is_sound = count > 0 && bytes.checked_add(2 * count)? <= len && first.checked_add(count).is_some();
+            is_sound.then_some(())?;
             Record::Batch(Head { session, first, count, bytes }, body.len() - fields.rest().len())
         }
         REMOVED => {
@@ -232,4 +236,27 @@ fn parse(kind: u8, body: &[u8]) -> Option<Record<'_>> {
         FORGOTTEN => Record::Forgotten(session),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(first: u64, count: u32, bytes: u64, rest: &[u8]) -> Vec<u8> {
+        let head = [&7_u128.to_le_bytes()[..], &first.to_le_bytes(), &count.to_le_bytes(), &bytes.to_le_bytes()];
+        [&head.concat(), rest].concat()
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_is_not_taken_for_one() {
+        assert!(parse(BATCH, &batch(1, 2, 3, &[0; 7])).is_some());
+        for absurd in [
+            batch(0, 0, 0, &[]),
+            batch(1, u32::MAX, 0, &[0; 7]),
+            batch(1, 1, u64::MAX, &[0; 7]),
+            batch(u64::MAX, 1, 3, &[0; 7]),
+        ] {
+            assert_eq!(parse(BATCH, &absurd), None);
+        }
+    }
 }
