@@ -208,12 +208,23 @@ impl<'a> Replay<'a> {
         self.ledgers.into_iter().map(|(session, (_, ledger))| (session, ledger)).collect()
     }
 
-    fn finish(self, files: BTreeMap<u64, u64>, last: Option<(u64, u64)>) -> Result<Found, OutboxError> {
+    fn finish(mut self, files: BTreeMap<u64, u64>, last: Option<(u64, u64)>) -> Result<Found, OutboxError> {
         for (_, ledger) in self.ledgers.values() {
             if let Some(missing) = ledger.missing() {
                 let (first, last) = (missing.start, missing.end - 1);
                 return Err(damaged(self.directory, format_args!("messages {first} to {last} are missing")));
             }
+        }
+        if let Some(catalog) = self.catalog.take() {
+            let (directory, ledgers) = (self.directory, &self.ledgers);
+            // Of what is in no file at all, only the catalog knows that it was.
+            catalog.each(|session, noted| match noted.summary.alive.iter().next() {
+                Some(missing) if !ledgers.contains_key(&session) => {
+                    let (first, last) = (missing.start, missing.end - 1);
+                    Err(damaged(directory, format_args!("messages {first} to {last} are missing")))
+                }
+                _ => Ok(()),
+            })?;
         }
         let Self { covered, changed, tally, .. } = self;
         let mut ledgers = BTreeMap::new();

@@ -134,3 +134,39 @@ fn a_failed_sync_takes_back_what_waits_for_it_and_nothing_that_was_accepted_befo
     let files = fs::read_dir(directory.path().join("log")).expect("reads").count();
     assert!(files < 20, "there are {files} files");
 }
+
+#[test]
+fn a_file_that_is_gone_with_all_of_a_session_is_damage_that_can_be_moved_aside() {
+    let limits = Limits { moved_from: 1 << 40, ..Limits::tiny() };
+    let options = SledOptions { limits, ..SledOptions::new() };
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = options.store(directory.path()).expect("opens");
+    for session in [1, 2] {
+        let mut outbox = open(&store, session);
+        for seq in 1..=60 {
+            outbox.commit(&Changes::append([entry(seq)])).expect("appends");
+        }
+    }
+    // These may be in the same file as the last of the first session.
+    open(&store, 2).commit(&Changes::remove(&entries(1..21))).expect("removes");
+    let log = directory.path().join("log");
+    let has_first = |file: &u64| {
+        let mut state = store.disk.state();
+        let ledger = state.ledger(SessionId(1)).expect("reads");
+        ledger.in_file(*file).next().is_some()
+    };
+    let files = super::log::files(&log).expect("reads");
+    let gone = files.into_iter().filter(|(number, _)| has_first(number)).collect::<Vec<_>>();
+    drop(store);
+    for (_, path) in gone {
+        fs::remove_file(path).expect("deletes");
+    }
+    let error = options.store(directory.path()).expect_err("messages are missing").to_string();
+    assert!(error.contains("messages 1 to 60 are missing"), "{error}");
+    let store = options.quarantine(true).store(directory.path()).expect("opens");
+    assert_eq!(store.quarantined().expect("it was moved aside").saved, 40);
+    assert_eq!(all(&mut *open(&store, 1)), []);
+    assert_eq!(all(&mut *open(&store, 2)), entries(21..61));
+    let moved_to = store.quarantined().expect("it was moved aside").moved_to.clone();
+    fs::remove_dir_all(moved_to).expect("removes");
+}
