@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io,
+    io::{self, Write as _},
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -107,7 +107,11 @@ impl Label {
     /// Writes the label, and syncs it and the names above it if that is asked for.
     pub(super) fn write(self, path: &Path, kind: Kind, is_synced: bool) -> Result<(), OutboxError> {
         let file = path.join(Self::FILE);
-        let written = fs::create_dir_all(path).and_then(|()| fs::write(&file, self.words(kind)));
+        let written = fs::create_dir_all(path).and_then(|()| match self {
+            // Another process may have been faster, and have said more.
+            Self::Making => write_new(&file, self.words(kind)),
+            Self::Made => fs::write(&file, self.words(kind)),
+        });
         let synced = written.and_then(|()| {
             if !is_synced {
                 return Ok(());
@@ -117,6 +121,14 @@ impl Label {
             sync_above(path)
         });
         synced.map_err(|error| failed(path, error))
+    }
+}
+
+/// Writes a file, unless it is there.
+fn write_new(path: &Path, words: &str) -> io::Result<()> {
+    match File::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created?.write_all(words.as_bytes()),
     }
 }
 
@@ -175,6 +187,13 @@ mod tests {
                 assert_eq!(Label::read(directory.path(), kind).expect("reads"), Some(Label::Making));
             }
         }
+    }
+
+    #[test]
+    fn who_comes_late_to_make_a_directory_leaves_its_label_as_it_is() {
+        let directory = labelled(Label::Made.words(Kind::Outbox));
+        Label::Making.write(directory.path(), Kind::Outbox, false).expect("writes");
+        assert_eq!(Label::read(directory.path(), Kind::Outbox).expect("reads"), Some(Label::Made));
     }
 
     #[test]
