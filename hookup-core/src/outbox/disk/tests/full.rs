@@ -155,7 +155,7 @@ fn a_file_that_is_gone_with_all_of_a_session_is_damage_that_can_be_moved_aside()
         let ledger = state.ledger(SessionId(1)).expect("reads");
         ledger.in_file(*file).next().is_some()
     };
-    let files = super::log::files(&log).expect("reads");
+    let files = super::super::log::files(&log).expect("reads");
     let gone = files.into_iter().filter(|(number, _)| has_first(number)).collect::<Vec<_>>();
     drop(store);
     for (_, path) in gone {
