@@ -5,6 +5,7 @@ use std::{
     io,
     path::Path,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use super::{
@@ -22,6 +23,9 @@ use super::{
     sync::Syncs,
 };
 use crate::outbox::{OutboxError, Quarantined};
+
+/// The shortest interval in which what is buffered is written: a thread without a pause would do nothing else.
+const MIN_FLUSH_EVERY: Duration = Duration::from_millis(1);
 
 impl Disk {
     /// Opens the directory, or makes it; and says what became of a damaged one.
@@ -89,7 +93,9 @@ impl Disk {
         let syncs = Syncs::new(&log);
         let state = Arc::new(Mutex::new(State::new(path, log, catalog, reserve, found)));
         let flusher = match options.durability {
-            Durability::Buffered => Some(Flusher::start(&state, options.flush_every).map_err(failed)?),
+            Durability::Buffered => {
+                Some(Flusher::start(&state, options.flush_every.max(MIN_FLUSH_EVERY)).map_err(failed)?)
+            }
             _ => None,
         };
         Ok(Self { path: path.to_owned(), durability: options.durability, state, syncs, _flusher: flusher, _lock: lock })
@@ -135,7 +141,7 @@ pub(super) fn sync_above(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{thread, time::Duration};
+    use std::thread;
 
     use super::*;
     use crate::{

@@ -59,7 +59,7 @@ impl SledOptions {
         self
     }
 
-    /// After how long at the latest what is [`Durability::Buffered`] is written. Default: 500 ms.
+    /// After how long at the latest what is [`Durability::Buffered`] is written. Default: 500 ms; at least 1 ms.
     #[must_use]
     pub fn flush_every(mut self, interval: Duration) -> Self {
         self.flush_every = interval;

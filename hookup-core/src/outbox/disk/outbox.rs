@@ -42,15 +42,18 @@ impl SledOutbox {
 
     /// The outbox of a session.
     pub(super) fn of(disk: Arc<Disk>, session: SessionId) -> Result<Self, OutboxError> {
-        {
-            let mut state = disk.state();
-            let ledger = state.open(session)?;
-            if let Some(missing) = ledger.missing() {
-                return Err(super::damaged(&disk.path, format_args!("message {} is missing", missing.start)));
-            }
-            ledger.state().map(|json| disk.decode(json)).transpose()?;
+        disk.state().open(session)?;
+        // Whatever comes of it, it is closed when it is dropped.
+        let outbox = Self { disk, session, cursor: None, quarantined: None };
+        let disk = &outbox.disk;
+        let mut state = disk.state();
+        let ledger = state.ledger(session)?;
+        if let Some(missing) = ledger.missing() {
+            return Err(super::damaged(&disk.path, format_args!("message {} is missing", missing.start)));
         }
-        Ok(Self { disk, session, cursor: None, quarantined: None })
+        ledger.state().map(|json| disk.decode(json)).transpose()?;
+        drop(state);
+        Ok(outbox)
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) fn quarantine(
     options: &SledOptions,
     problem: String,
 ) -> Result<Quarantined, OutboxError> {
+    // `..` has no name to put something beside.
+    let path = &fs::canonicalize(path).map_err(|error| failed(path, error))?;
     let failed = |error| failed(path, error);
     // Nobody else is to come in between; a label that is missing is what is damaged.
     let _lock = match label::lock(path) {

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) ended: BTreeSet<(u64, SessionId)>,
     tally: Tally,
     covered: u64,
+    /// From which position of the log on the catalog is written when it is due.
+    tidied: u64,
 }
 
 impl State {
@@ -65,6 +67,7 @@ impl State {
             ended: BTreeSet::new(),
             tally,
             covered,
+            tidied: 0,
         };
         state.tidy();
         state

@@ -23,12 +23,18 @@ const ROOM_FACTOR: u64 = 2;
 /// What a message takes in the log beside its payload, about, in bytes.
 const MESSAGE_BYTES: u64 = 64;
 
+/// After how many more bytes of the log what failed is tried again.
+const AGAIN_BYTES: u64 = 64 * 1024;
+
 impl State {
     /// Begins another file when it is time, and gives back the space that is not needed any more. What was committed is safe
     /// whether that succeeds or not, and what fails is tried again later.
     pub(crate) fn tidy(&mut self) {
         let tidied = match self.try_tidy() {
-            Err(error) if self.reserve.release(&error) => self.try_tidy(),
+            Err(error) if self.reserve.release(&error) => {
+                self.tidied = 0;
+                self.try_tidy()
+            }
             tidied => tidied,
         };
         if let Err(error) = tidied {
@@ -50,14 +56,18 @@ impl State {
     }
 
     fn try_tidy(&mut self) -> Result<(), OutboxError> {
-        if !self.log.is_full(&self.tally) && !self.is_cover_due() {
+        let is_cover_due = self.log.position() >= self.tidied && self.is_cover_due();
+        if !self.log.is_full(&self.tally) && !is_cover_due {
             return Ok(());
         }
+        // Where it fails, not every commit is to begin another file.
+        self.tidied = self.log.position() + AGAIN_BYTES;
         self.log.roll(self.covered).map_err(|error| self.failed(error))?;
         if self.is_cover_due() || self.knows_more() {
             self.cover()?;
             self.move_oldest(self.log.limits().moved_from, MOVE_FACTOR)?;
         }
+        self.tidied = 0;
         Ok(())
     }
 
