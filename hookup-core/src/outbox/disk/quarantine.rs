@@ -157,7 +157,8 @@ fn copy_session(log: &Path, session: SessionId, ledger: &Ledger, copy: &Disk) ->
     Ok(saved)
 }
 
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies the files in a directory and below.
+pub(super) fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -1,10 +1,13 @@
 //! What a log that takes nothing more, or cannot be synced, leaves, when it has files of some KiB.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use tempfile::TempDir;
 
-use super::super::{Durability, SledOptions, SledStore, limits::Limits};
+use super::{
+    super::{Durability, SledOptions, SledStore, limits::Limits},
+    copy,
+};
 use crate::{
     link::v2::{SessionId, State},
     message::Text,
@@ -29,19 +32,6 @@ fn entries(seqs: std::ops::Range<u64>) -> Vec<Entry> {
 
 fn all(outbox: &mut dyn Outbox) -> Vec<Entry> {
     outbox.load(0, usize::MAX, u64::MAX).expect("loads")
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("creates");
-    for found in fs::read_dir(from).expect("reads") {
-        let found = found.expect("reads");
-        let to = to.join(found.file_name());
-        if found.path().is_dir() {
-            copy(&found.path(), &to);
-        } else {
-            fs::copy(found.path(), to).expect("copies");
-        }
-    }
 }
 
 /// What another process finds after this one was killed.

@@ -10,7 +10,10 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::super::{Durability, SledOptions, SledStore, limits::Limits};
+use super::{
+    super::{Durability, SledOptions, SledStore, limits::Limits},
+    copy,
+};
 use crate::{
     link::v2::{RunId, SessionId, State},
     message::Text,
@@ -96,19 +99,6 @@ struct World {
 
 fn id(session: u8) -> SessionId {
     SessionId(u128::from(session) + 1)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("creates");
-    for found in fs::read_dir(from).expect("reads") {
-        let found = found.expect("reads");
-        let to = to.join(found.file_name());
-        if found.path().is_dir() {
-            copy(&found.path(), &to);
-        } else if found.file_name() != "reserve" {
-            fs::copy(found.path(), to).expect("copies");
-        }
-    }
 }
 
 /// All of an outbox, as a model of it.
