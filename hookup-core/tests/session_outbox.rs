@@ -2,10 +2,16 @@
 
 mod session_support;
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
-use hookup_core::{Changes, Entry, JsonProtocol, MemoryOutbox, Outbox, OutboxError, Quarantined, Stored, Text};
+use hookup_core::{
+    Changes, Entry, Handling, JsonProtocol, Limits, MemoryOutbox, Outbox, OutboxError, OutboxPolicy, Quarantined,
+    Stored, Text, Usage,
+};
 use session_support::{Session, done, limits};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -200,4 +206,46 @@ async fn the_handler_is_told_of_a_quarantine_before_anything_else() {
     let first = session.event().await;
     assert!(first.starts_with("Quarantined") && first.contains("it was wet"), "{first}");
     assert_eq!(session.event().await, "connected jsonProtocol");
+}
+
+/// A durable outbox that keeps what it is given, and cannot be read.
+#[derive(Default)]
+struct Unreadable(MemoryOutbox);
+
+impl Outbox for Unreadable {
+    fn stored(&self) -> Stored {
+        self.0.stored()
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
+        self.0.commit(changes)
+    }
+
+    fn load(&mut self, _: u64, _: usize, _: u64) -> Result<Vec<Entry>, OutboxError> {
+        Err(OutboxError::Other("the disk is broken".into()))
+    }
+}
+
+#[actix::test]
+async fn what_failed_before_the_end_is_not_tried_again_after_it() {
+    let bound = Usage { messages: 1, bytes: 100 };
+    let limits = Limits { outbox: bound, policy: OutboxPolicy::DropOldest, ..limits() };
+    // Slower than failures are tried again.
+    let slow = |_: &str, _| {
+        Handling::later(async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Ok(())
+        })
+    };
+    let mut session = Session::start(limits, Unreadable::default(), slow);
+    for text in ["a", "b"] {
+        assert_eq!(session.send(Text(text)).await, "Accepted");
+    }
+    assert_eq!(session.event().await, "the outbox failed: the disk is broken");
+    session.end();
+    assert_eq!(session.event().await, "the end");
 }

@@ -26,7 +26,8 @@ impl SessionCore {
     /// Acts on what changed since the last call. What is to be written goes to `transmit`, as one batch if it fits,
     /// with what may be read again.
     pub fn poll(&mut self, now: Instant, cx: &mut task::Context<'_>, mut transmit: impl FnMut(Vec<Frame>, Credit)) {
-        if self.retry_at.is_some_and(|at| at <= now) {
+        // After the end there is no outbox any more, and nothing to be tried again.
+        if !self.ended && self.retry_at.is_some_and(|at| at <= now) {
             self.outgoing.retry();
         }
         self.burst = 0;
