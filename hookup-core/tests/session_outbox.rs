@@ -9,8 +9,8 @@ use std::{
 
 use futures_util::FutureExt as _;
 use hookup_core::{
-    Changes, Entry, Handling, JsonProtocol, Limits, MemoryOutbox, Outbox, OutboxError, OutboxPolicy, Quarantined,
-    Stored, Text, Usage,
+    Binary, Changes, Entry, Handling, JsonProtocol, Limits, MemoryOutbox, Outbox, OutboxError, OutboxPolicy,
+    Quarantined, Stored, Text, Usage,
 };
 use session_support::{Session, done, limits};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -248,4 +248,45 @@ async fn what_failed_before_the_end_is_not_tried_again_after_it() {
     assert_eq!(session.event().await, "the outbox failed: the disk is broken");
     session.end();
     assert_eq!(session.event().await, "the end");
+}
+
+/// An outbox that says how many bytes each load gives.
+struct Weighed(MemoryOutbox, UnboundedSender<u64>);
+
+impl Outbox for Weighed {
+    fn stored(&self) -> Stored {
+        self.0.stored()
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), OutboxError> {
+        self.0.commit(changes)
+    }
+
+    fn load(&mut self, from: u64, messages: usize, bytes: u64) -> Result<Vec<Entry>, OutboxError> {
+        let loaded = self.0.load(from, messages, bytes)?;
+        let _ = self.1.send(loaded.iter().map(Entry::bytes).sum());
+        Ok(loaded)
+    }
+}
+
+#[actix::test]
+async fn what_is_far_above_a_bound_that_was_lowered_is_dropped_a_part_at_a_time() {
+    const LEN: u64 = 10 << 20;
+    let payload = Binary(vec![0; LEN as usize]);
+    let mut outbox = MemoryOutbox::default();
+    let entries = (1..=10).map(|seq| Entry { seq, outbound: payload.clone().into() });
+    outbox.commit(&Changes::append(entries.collect::<Vec<_>>())).expect("it keeps them");
+    let bound = Usage { messages: 1, bytes: 100 * LEN };
+    let limits = Limits { outbox: bound, policy: OutboxPolicy::DropOldest, ..limits() };
+    let (told, mut loads) = unbounded_channel();
+    let mut session = Session::start(limits, Weighed(outbox, told), done);
+    let dropped = format!("Dropped {{ messages: 1, bytes: {LEN} }}");
+    assert_eq!(session.events_until_quiet().await, vec![dropped; 9]);
+    while let Ok(bytes) = loads.try_recv() {
+        assert_eq!(bytes, LEN, "two are more than is read at once");
+    }
 }

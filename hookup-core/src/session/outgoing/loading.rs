@@ -6,6 +6,9 @@ use crate::{
     session::{keeper::Load, links::Links},
 };
 
+/// How many bytes are read at once to be dropped: an outbox on disk may have more above its bound than the memory holds.
+const DROP_BYTES: u64 = 16 << 20;
+
 impl Outgoing {
     /// What is to be read from the outbox: to be dropped, while it is over its bound, and to be sent. What was sent is not
     /// dropped, and so is read to be sent before; else they take turns.
@@ -23,6 +26,7 @@ impl Outgoing {
             0 => (usize::MAX, bytes.saturating_mul(2).saturating_add(self.load_bytes)),
             _ => (messages.saturating_mul(2).saturating_add(links.room()), u64::MAX),
         };
+        let bytes = bytes.min(self.load_bytes.max(DROP_BYTES));
         let from = self.cursor.max(self.room.sent() + 1).max(self.drop_from);
         let load = Load { from, upto: self.committed, messages, bytes, is_to_drop: true };
         (from <= load.upto).then_some(load)
