@@ -25,19 +25,21 @@ pub(super) struct Room {
     unsent: Usage,
     /// The last `seq` that was sent.
     sent: u64,
+    /// What an earlier process left up to this `seq` was sent, and is counted as not sent until it leaves.
+    miscounted: u64,
 }
 
 impl Room {
     pub(super) fn new(limits: &Limits) -> Self {
         let (usage, unsent) = Default::default();
-        Self { bound: limits.outbox, policy: limits.policy, usage, unsent, sent: 0 }
+        Self { bound: limits.outbox, policy: limits.policy, usage, unsent, sent: 0, miscounted: 0 }
     }
 
     /// The outbox holds this, up to `last_seq`; `sent` is the last `seq` that an earlier process may have sent.
     pub(super) fn opened(&mut self, usage: Usage, last_seq: u64, sent: u64) {
         self.usage = usage;
         // How much lies on either side of it is not known; what is taken in error is dropped later.
-        self.unsent = if sent >= last_seq { Usage::default() } else { usage };
+        (self.unsent, self.miscounted) = if sent >= last_seq { (Usage::default(), 0) } else { (usage, sent) };
         self.sent = sent;
     }
 
@@ -105,7 +107,7 @@ impl Room {
     /// A message has left.
     pub(super) fn remove(&mut self, seq: u64, bytes: u64) {
         self.usage.subtract(bytes);
-        if seq > self.sent {
+        if seq > self.sent || seq <= self.miscounted {
             self.unsent.subtract(bytes);
         }
     }
@@ -156,6 +158,22 @@ mod tests {
         assert!(!room.admits(1));
         room.opened(BOUND, 9, 8);
         assert!(room.admits(1));
+    }
+
+    #[test]
+    fn what_an_earlier_process_sent_in_part_is_counted_right_when_it_has_left() {
+        let mut room = room(OutboxPolicy::DropOldest);
+        room.opened(BOUND, 9, 8);
+        (6..=8).for_each(|seq| room.remove(seq, 10));
+        assert_eq!((room.usage, room.unsent), (Usage { messages: 1, bytes: 10 }, Usage { messages: 1, bytes: 10 }));
+        room.send(9, 10);
+        for seq in 10..=12 {
+            room.add(10);
+            room.send(seq, 10);
+        }
+        assert!(!room.admits(1), "all was sent");
+        room.remove(9, 10);
+        assert!(room.admits(10));
     }
 
     #[derive(Debug, Clone)]
