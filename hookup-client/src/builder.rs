@@ -108,7 +108,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How much the outbox may hold, in messages and bytes; what is above is refused, and given back.
+    /// How much the outbox may hold, in messages and bytes; what is above is refused, and given back, unless the
+    /// [policy](Self::policy) says otherwise.
     /// Default: 100,000 and 256 MiB.
     pub fn outbox_bounds(mut self, messages: usize, bytes: u64) -> Self {
         self.settings.limits.outbox = Usage { messages, bytes };

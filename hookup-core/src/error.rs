@@ -122,8 +122,9 @@ pub enum Error {
         /// What it panicked with.
         message: String,
     },
-    /// The outbox could not remove or load messages: those that it keeps may be sent again. Or a client's could not be
-    /// opened: what was sent comes back, and the client ends.
+    /// The outbox could not remove or load messages, or save the session's state: those that it keeps may be sent again,
+    /// nothing is acked that was not saved, and all is tried again. Or a client's could not be opened: what was sent comes
+    /// back, and the client ends.
     #[error(transparent)]
     Outbox(Arc<OutboxError>),
     /// The client does not try to connect any more; `Reconnect` starts it again.

@@ -120,7 +120,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How much may wait to be sent to one peer, in messages and bytes; what is above is refused to its sender.
+    /// How much may wait to be sent to one peer, in messages and bytes; what is above is refused to its sender, unless the
+    /// [policy](Self::policy) says otherwise.
     /// Default: 100,000 and 1 MiB.
     pub fn outbox_bounds(mut self, messages: usize, bytes: u64) -> Self {
         self.settings.limits.outbox = Usage { messages, bytes };

@@ -4,6 +4,7 @@
 //! hookup-outbox   says what the directory is; locked while it is in use
 //! log/            files of some 16 MiB, written one after the other
 //! catalog/        a summary of each session as of one of these files, kept by sled
+//! reserve         space that is given back to a full disk, for what makes room
 //! ```
 //!
 //! What is promised, and what keeps it:
