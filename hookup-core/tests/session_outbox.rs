@@ -250,6 +250,36 @@ async fn what_failed_before_the_end_is_not_tried_again_after_it() {
     assert_eq!(session.event().await, "the end");
 }
 
+#[actix::test]
+async fn errors_of_the_outbox_do_not_pile_up_behind_a_handler_that_is_at_work() {
+    let bound = Usage { messages: 10, bytes: 1000 };
+    let limits = Limits { outbox: bound, policy: OutboxPolicy::DropOldest, ..limits() };
+    let (release, released) = tokio::sync::watch::channel(false);
+    let waits = move |_: &str, _| {
+        let mut released = released.clone();
+        Handling::later(async move {
+            let _ = released.wait_for(|released| *released).await;
+            Ok(())
+        })
+    };
+    let mut session = Session::start(limits, Unreadable::default(), waits);
+    // From the eleventh on, each makes the session look for what it may drop.
+    for n in 1..=45 {
+        assert_eq!(session.send(Text(n.to_string())).await, "Accepted");
+    }
+    release.send(true).expect("the handler waits");
+    session.end();
+    let mut errors = 0;
+    loop {
+        match &*session.event().await {
+            "the end" => break,
+            event => errors += usize::from(event == "the outbox failed: the disk is broken"),
+        }
+    }
+    // Sixteen that waited, the one that was at work, and those of the end.
+    assert!((16..=20).contains(&errors), "{errors} were told");
+}
+
 /// An outbox that says how many bytes each load gives.
 struct Weighed(MemoryOutbox, UnboundedSender<u64>);
 

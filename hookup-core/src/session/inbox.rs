@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     task::{self, Poll},
 };
 
@@ -15,7 +16,7 @@ use crate::{
     event::Event,
     handler::{EventHandler, Handling, Refusal, State},
     link::Ticket,
-    outbox::Usage,
+    outbox::{OutboxError, Usage},
     peer::Peer,
 };
 
@@ -23,11 +24,15 @@ use crate::{
 /// faster than any handler takes them.
 const MAX_FAILURES: usize = 1024;
 
+/// How many errors of the outbox wait for the handler; a broken disk makes one with each message.
+const MAX_OUTBOX_ERRORS: usize = 16;
+
 pub(super) struct Inbox {
     handler: Box<dyn EventHandler>,
     queue: VecDeque<(Event, Origin)>,
     running: Option<(LocalBoxFuture<'static, Result<(), Refusal>>, Origin)>,
     failures: usize,
+    outbox_errors: usize,
     dropped: u64,
     /// Messages that made room for others: one event says how many, when the handler comes to it.
     made_room: Usage,
@@ -49,6 +54,8 @@ pub(super) enum Origin {
     Failure,
     /// Messages of ours that made room for others.
     Dropped,
+    /// The outbox has failed.
+    Outbox,
     /// The connection, or the session itself.
     State,
     /// A panic of the handler.
@@ -62,6 +69,7 @@ impl Inbox {
             queue: VecDeque::new(),
             running: None,
             failures: 0,
+            outbox_errors: 0,
             dropped: 0,
             made_room: Usage::default(),
             last: None,
@@ -82,6 +90,16 @@ impl Inbox {
         } else {
             tracing::error!(?event, "dropped: the handler does not keep up with the messages that were not delivered");
             self.dropped += 1;
+        }
+    }
+
+    /// Tells the handler that the outbox has failed, unless it was told so often and has not listened yet.
+    pub(super) fn push_outbox_error(&mut self, error: OutboxError) {
+        if self.outbox_errors < MAX_OUTBOX_ERRORS {
+            self.outbox_errors += 1;
+            self.push(Event::Error(Error::Outbox(Arc::new(error))), Origin::Outbox);
+        } else {
+            tracing::error!(%error, "not told: the handler does not keep up with the outbox's errors");
         }
     }
 
@@ -165,8 +183,10 @@ impl Inbox {
             }
             let Some((mut event, origin)) = self.queue.pop_front() else { return Poll::Pending };
             self.has_worked = true;
-            if origin == Origin::Failure {
-                self.failures -= 1;
+            match origin {
+                Origin::Failure => self.failures -= 1,
+                Origin::Outbox => self.outbox_errors -= 1,
+                _ => {}
             }
             if origin == Origin::Dropped {
                 let Usage { messages, bytes } = std::mem::take(&mut self.made_room);

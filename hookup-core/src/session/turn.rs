@@ -1,7 +1,6 @@
 //! One wake-up: all that changed is acted upon, and what is to be written goes out as one batch.
 
 use std::{
-    sync::Arc,
     task,
     time::{Duration, Instant},
 };
@@ -9,8 +8,6 @@ use std::{
 use super::{core::SessionCore, flow::Leaves, inbox::Origin, outgoing::Report};
 use crate::{
     driver,
-    error::Error,
-    event::Event,
     link::{Ticket, Transmit},
     transport::Credit,
     ws::Frame,
@@ -83,7 +80,7 @@ impl SessionCore {
                     self.burst += 1;
                 }
                 Origin::Gap { ticket } => self.links.handled(ticket, Ok(())),
-                Origin::Failure | Origin::Dropped | Origin::State | Origin::Panic => {}
+                Origin::Failure | Origin::Dropped | Origin::Outbox | Origin::State | Origin::Panic => {}
             }
         });
         kept.is_ready() || handled.is_ready()
@@ -91,7 +88,10 @@ impl SessionCore {
 
     pub(super) fn report(&mut self, report: Report) {
         report.failed.into_iter().for_each(|failed| self.fail(failed));
-        report.errors.into_iter().for_each(|error| self.tell(Event::Error(Error::Outbox(Arc::new(error)))));
+        for error in report.errors {
+            self.inbox.push_outbox_error(error);
+            self.changed = true;
+        }
     }
 
     /// Hands the next batch to the transport; whether there was anything to do.
