@@ -42,6 +42,23 @@ fn a_message_that_the_next_connections_format_cannot_ack_fails_and_is_not_pendin
     assert!(link.is_idle());
 }
 
+#[test]
+fn a_message_that_has_expired_is_not_sent_over_a_format_either() {
+    let mut link = link(10);
+    let late = |seq, at| Entry { seq, outbound: Outbound::from(Text("late")).expiring_at(at) };
+    push(&mut link, [late(1, 1000), late(2, 1001), plain(3)]);
+    let failed = link.poll_transmit(1000);
+    assert!(
+        matches!(&failed, Some(Transmit::Failed { entry, failure: SendFailure::Expired }) if entry.seq == 1),
+        "{failed:?}"
+    );
+    for seq in [2, 3] {
+        let sent = link.poll_transmit(1000);
+        assert!(matches!(&sent, Some(Transmit::Message { entry, .. }) if entry.seq == seq), "{sent:?}");
+    }
+    assert!(link.poll_transmit(1000).is_none());
+}
+
 /// `jsonProtocol` with refusals, and without a form for "unspeakable".
 struct Refusing;
 
