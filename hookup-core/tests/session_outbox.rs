@@ -234,7 +234,7 @@ impl Outbox for Unreadable {
 async fn what_failed_before_the_end_is_not_tried_again_after_it() {
     let bound = Usage { messages: 1, bytes: 100 };
     let limits = Limits { outbox: bound, policy: OutboxPolicy::DropOldest, ..limits() };
-    // Slower than failures are tried again.
+    // On the paused clock: slower than failures are tried again.
     let slow = |_: &str, _| {
         Handling::later(async {
             tokio::time::sleep(Duration::from_secs(5)).await;

@@ -18,11 +18,12 @@ use std::{
 };
 
 use super::{
-    damaged, failed,
+    damaged,
+    directory::sync_all,
+    failed,
     label::Kind,
     ledger::Summary,
     ranges::Ranges,
-    segment::sync_directory,
     value::{Fields, put_varint},
 };
 use crate::{
@@ -189,9 +190,7 @@ impl Catalog {
         if !self.is_synced {
             return Ok(());
         }
-        let blobs = self.path.join("blobs");
-        let synced = sync_files(&self.path).and_then(|()| if blobs.exists() { sync_files(&blobs) } else { Ok(()) });
-        synced.map_err(|error| failed(self.directory(), error))
+        sync_all(&self.path).map_err(|error| failed(self.directory(), error))
     }
 
     fn decode(&self, value: &[u8]) -> Result<Noted, OutboxError> {
@@ -233,17 +232,6 @@ fn open_sled(path: &Path) -> sled::Result<Open> {
             Err(_) => return Err(sled::Error::ReportableBug(NO_SENSE.into())),
         }
     }
-}
-
-/// Syncs the files in a directory, and their names.
-fn sync_files(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::OpenOptions::new().write(true).open(entry.path())?.sync_all()?;
-        }
-    }
-    sync_directory(directory)
 }
 
 fn encode(upto: u64, summary: &Summary) -> Vec<u8> {

@@ -17,7 +17,7 @@ use super::{
     log::Log,
     quarantine,
     recovery::{self, log_path},
-    reserve::{self, Reserve, is_full},
+    reserve::{Reserve, is_full},
     segment::sync_directory,
     state::State,
     sync::Syncs,
@@ -44,7 +44,7 @@ impl Disk {
         quarantine::resume(path)?;
         let opened = match Self::open_as_it_is(path, kind, options) {
             // What is read can be read, given a little space.
-            Err(error) if is_full(&error) && reserve::release(path) => Self::open_as_it_is(path, kind, options),
+            Err(error) if is_full(&error) && Reserve::open(path).release() => Self::open_as_it_is(path, kind, options),
             opened => opened,
         };
         match opened {
@@ -111,7 +111,7 @@ pub(super) fn remove_all(path: &Path) -> io::Result<()> {
 }
 
 /// Syncs all files in a directory and below, and their names.
-fn sync_all(path: &Path) -> io::Result<()> {
+pub(super) fn sync_all(path: &Path) -> io::Result<()> {
     let mut directories = vec![path.to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory)? {

@@ -35,7 +35,7 @@ fn run(state: &Weak<Mutex<State>>, (ended, told): &(Mutex<bool>, Condvar), every
         drop(guard);
         let Some(state) = state.upgrade() else { return };
         // What is gathered stays until it could be written; the commit that finds no more room for it fails.
-        match lock(&state).flush() {
+        match lock(&state).log.write() {
             Err(error) if !std::mem::replace(&mut has_failed, true) => {
                 tracing::error!(%error, "what an outbox has buffered could not be written");
             }

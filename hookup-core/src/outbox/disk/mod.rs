@@ -52,7 +52,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use self::{cursor::Cursor, flusher::Flusher, ledger::Located, state::State, sync::Syncs};
+use self::{
+    cursor::Cursor,
+    flusher::Flusher,
+    ledger::{Located, Place},
+    state::State,
+    sync::Syncs,
+};
 pub use self::{
     options::{Durability, SledOptions},
     outbox::SledOutbox,
@@ -91,15 +97,17 @@ impl Disk {
         let json = changes.state.as_ref().map(|state| self.encode(state)).transpose()?;
         let position = self.state().commit(session, changes, json.as_deref())?;
         // What has left may turn up again after a crash; that is not worth a sync.
-        if self.durability < Durability::PowerLoss || changes.appends.is_empty() && json.is_none() {
-            return Ok(());
-        }
-        self.syncs.sync(position, &self.state).map_err(|error| self.failed(error))
+        if changes.appends.is_empty() && json.is_none() { Ok(()) } else { self.sync(position) }
     }
 
     /// Ends a session, or forgets it.
     fn commit_end(&self, end: impl FnOnce(&mut State) -> Result<u64, OutboxError>) -> Result<(), OutboxError> {
         let position = end(&mut self.state())?;
+        self.sync(position)
+    }
+
+    /// Returns when the log is synced up to this position, where that is waited for.
+    fn sync(&self, position: u64) -> Result<(), OutboxError> {
         if self.durability < Durability::PowerLoss {
             return Ok(());
         }
@@ -140,7 +148,7 @@ impl Disk {
                 if loaded.len() >= messages {
                     return Ok(loaded);
                 }
-                let outbound = cursor.take(seq).map_err(|_| self.unreadable(place, seq))?;
+                let outbound = cursor.take(seq).map_err(|_| unreadable(&self.path, place, seq))?;
                 let entry = Entry { seq, outbound };
                 held += entry.bytes();
                 if held > bytes && !loaded.is_empty() {
@@ -151,11 +159,6 @@ impl Disk {
                 from = seq + 1;
             }
         }
-    }
-
-    fn unreadable(&self, place: ledger::Place, seq: u64) -> OutboxError {
-        let problem = format_args!("file {} of its log: message {seq} is not where it was", place.file);
-        damaged(&self.path, problem)
     }
 
     fn encode(&self, state: &v2::State) -> Result<Vec<u8>, OutboxError> {
@@ -185,6 +188,10 @@ impl fmt::Debug for Disk {
 
 fn failed(path: &Path, source: io::Error) -> OutboxError {
     OutboxError::Io { path: path.display().to_string(), source }
+}
+
+fn unreadable(path: &Path, place: Place, seq: u64) -> OutboxError {
+    damaged(path, format_args!("file {} of its log: message {seq} is not where it was", place.file))
 }
 
 fn damaged(path: &Path, problem: impl fmt::Display) -> OutboxError {

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -133,6 +134,10 @@ fn wrong(directory: &Path, number: u64, problem: &str) -> OutboxError {
     damaged(directory, format_args!("file {number} of its log: {problem}"))
 }
 
+fn missing(directory: &Path, seqs: &Range<u64>) -> OutboxError {
+    damaged(directory, format_args!("messages {} to {} are missing", seqs.start, seqs.end - 1))
+}
+
 impl<'a> Replay<'a> {
     pub(super) fn new(directory: &'a Path, catalog: Option<&'a mut Catalog>, covered: u64) -> Self {
         let (ledgers, changed) = (BTreeMap::new(), BTreeSet::new());
@@ -210,30 +215,22 @@ impl<'a> Replay<'a> {
 
     fn finish(mut self, files: BTreeMap<u64, u64>, last: Option<(u64, u64)>) -> Result<Found, OutboxError> {
         for (_, ledger) in self.ledgers.values() {
-            if let Some(missing) = ledger.missing() {
-                let (first, last) = (missing.start, missing.end - 1);
-                return Err(damaged(self.directory, format_args!("messages {first} to {last} are missing")));
+            if let Some(seqs) = ledger.missing() {
+                return Err(missing(self.directory, &seqs));
             }
         }
         if let Some(catalog) = self.catalog.take() {
             let (directory, ledgers) = (self.directory, &self.ledgers);
             // Of what is in no file at all, only the catalog knows that it was.
             catalog.each(|session, noted| match noted.summary.alive.iter().next() {
-                Some(missing) if !ledgers.contains_key(&session) => {
-                    let (first, last) = (missing.start, missing.end - 1);
-                    Err(damaged(directory, format_args!("messages {first} to {last} are missing")))
-                }
+                Some(seqs) if !ledgers.contains_key(&session) => Err(missing(directory, &seqs)),
                 _ => Ok(()),
             })?;
         }
-        let Self { covered, changed, tally, .. } = self;
-        let mut ledgers = BTreeMap::new();
-        for (session, (_, ledger)) in self.ledgers {
-            // What was forgotten leaves an empty one.
-            if !ledger.is_empty() {
-                ledgers.insert(session, ledger);
-            }
-        }
+        let Self { covered, changed, tally, ledgers, .. } = self;
+        let ledgers = ledgers.into_iter().map(|(session, (_, ledger))| (session, ledger));
+        // What was forgotten leaves an empty one.
+        let ledgers = ledgers.filter(|(_, ledger)| !ledger.is_empty()).collect();
         Ok(Found { ledgers, changed, tally, files, last, covered })
     }
 }

@@ -23,11 +23,6 @@ fn path(directory: &Path) -> PathBuf {
     directory.join("reserve")
 }
 
-/// Gives the space back; whether there was any.
-pub(super) fn release(directory: &Path) -> bool {
-    fs::remove_file(path(directory)).is_ok()
-}
-
 /// Whether the disk is full, or this user's part of it.
 pub(super) fn is_full(error: &OutboxError) -> bool {
     matches!(error, OutboxError::Io { source, .. } if is_out_of_space(source))
@@ -58,9 +53,9 @@ impl Reserve {
         taken
     }
 
-    /// Gives the space back, if that may help; whether it may.
-    pub(super) fn release(&mut self, error: &OutboxError) -> bool {
-        let released = is_full(error) && self.is_there && fs::remove_file(&self.path).is_ok();
+    /// Gives the space back; whether there was any.
+    pub(super) fn release(&mut self) -> bool {
+        let released = fs::remove_file(&self.path).is_ok();
         self.is_there &= !released;
         released
     }

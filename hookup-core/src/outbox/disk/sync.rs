@@ -6,7 +6,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{lock, log::Log, state::State};
+use super::{
+    lock,
+    log::{Log, lost},
+    state::State,
+};
 
 /// How many failed syncs are remembered, for those who have still to ask what came of theirs.
 const MAX_FAILED: usize = 1024;
@@ -79,8 +83,4 @@ impl Syncs {
             }
         }
     }
-}
-
-fn lost() -> io::Error {
-    io::Error::other("the disk could not sync what was written")
 }

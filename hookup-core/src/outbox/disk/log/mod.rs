@@ -5,7 +5,10 @@ mod syncing;
 
 use std::{collections::BTreeMap, fs::File, io, path::PathBuf, sync::Arc};
 
-pub(super) use self::files::{files, read};
+pub(super) use self::{
+    files::{files, read},
+    syncing::lost,
+};
 use super::{
     ledger::{Place, Tally},
     limits::Limits,

@@ -55,10 +55,15 @@ impl Log {
 
     pub(super) fn sync_active(&mut self) -> io::Result<()> {
         if self.has_lost {
-            return Err(io::Error::other("the disk could not sync what was written"));
+            return Err(lost());
         }
         let synced = self.active.file().sync_all();
         self.has_lost = synced.is_err();
         synced
     }
+}
+
+/// What was written may be gone, whatever the next sync says.
+pub(crate) fn lost() -> io::Error {
+    io::Error::other("the disk could not sync what was written")
 }

@@ -138,7 +138,7 @@ impl State {
     /// Appends what makes room, or notes that something does; for that there is a reserve.
     fn append_anyway(&mut self, mut put: impl FnMut(&mut Log) -> io::Result<()>) -> Result<(), OutboxError> {
         match self.append(&mut put) {
-            Err(error) if self.reserve.release(&error) => self.append(put),
+            Err(error) if is_full(&error) && self.reserve.release() => self.append(put),
             appended => appended,
         }
     }
@@ -279,10 +279,5 @@ impl State {
     /// A file of the log, to be read.
     pub(super) fn reader(&mut self, file: u64) -> Result<Arc<File>, OutboxError> {
         self.log.reader(file).map_err(|error| self.failed(error))
-    }
-
-    /// Writes what was gathered.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.log.write()
     }
 }

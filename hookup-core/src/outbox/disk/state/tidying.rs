@@ -1,16 +1,16 @@
 //! When the log goes on in another file, and how space comes back.
 
-use std::io;
-
 use super::State;
 use crate::outbox::{
     Entry, OutboxError,
     disk::{
         cursor::Cursor,
-        damaged, failed,
+        failed,
         ledger::{Ledger, Located, Place},
         log,
         record::Head,
+        reserve::is_full,
+        unreadable,
     },
 };
 
@@ -31,7 +31,7 @@ impl State {
     /// whether that succeeds or not, and what fails is tried again later.
     pub(crate) fn tidy(&mut self) {
         let tidied = match self.try_tidy() {
-            Err(error) if self.reserve.release(&error) => {
+            Err(error) if is_full(&error) && self.reserve.release() => {
                 self.tidied = 0;
                 self.try_tidy()
             }
@@ -77,8 +77,7 @@ impl State {
         if before < ROOM_FACTOR * self.kept() {
             return false;
         }
-        let full = self.failed(io::ErrorKind::StorageFull.into());
-        self.reserve.release(&full);
+        self.reserve.release();
         let rolled = self.log.roll(self.covered).map_err(|error| self.failed(error));
         let made = rolled.and_then(|()| self.cover()).and_then(|()| {
             let mut oldest = None;
@@ -156,8 +155,7 @@ impl State {
                 let mut cursor = Cursor::new(session, place, bytes);
                 let mut entries = Vec::new();
                 for seq in seqs.into_iter().flatten() {
-                    let problem = format_args!("file {file} of its log: message {seq} is not where it was");
-                    let outbound = cursor.take(seq).map_err(|_| damaged(&self.path, problem))?;
+                    let outbound = cursor.take(seq).map_err(|_| unreadable(&self.path, place, seq))?;
                     entries.push(Entry { seq, outbound });
                 }
                 let put = self.log.put_entries(session, &entries, places);
