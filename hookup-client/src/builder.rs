@@ -5,8 +5,8 @@ use std::{fmt, future::Future, path::Path, rc::Rc, time::Duration};
 use actix::Addr;
 use futures_util::future::LocalBoxFuture;
 use hookup_core::{
-    Backoff, Durability, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxPolicy, SledOptions, Usage,
-    WireFormat, driver, link::v2, settings, transport::Credit, wire::Protocol,
+    Backoff, Durability, EventHandler, IntoHandler, Limits, MemoryOutbox, Outbox, OutboxPolicy, Rate, SledOptions,
+    Usage, WireFormat, driver, link::v2, settings, transport::Credit, wire::Protocol,
 };
 
 use crate::{
@@ -116,7 +116,7 @@ impl ClientBuilder {
         self
     }
 
-    /// What becomes of a message that finds the outbox full. Default: [`OutboxPolicy::RefuseNew`].
+    /// What becomes of a message that finds the outbox full. Default: [`OutboxPolicy::DropNewest`].
     pub fn policy(mut self, policy: OutboxPolicy) -> Self {
         self.settings.limits.policy = policy;
         self
@@ -138,6 +138,38 @@ impl ClientBuilder {
     /// The longest message, in or out, in bytes. Default: 1 MiB. A server that sends a longer one is closed with 1009.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.settings.limits.max_message_bytes = bytes;
+        self
+    }
+
+    /// In how many fragments a message may come in. Default: 100,000. A server that sends more is closed with 1009.
+    pub fn max_fragments(mut self, fragments: usize) -> Self {
+        self.settings.limits.max_fragments = fragments;
+        self
+    }
+
+    /// How many messages may reach the handler in a time; as many may come at once after a pause. What is above waits, and
+    /// when the [inbox](Self::inbox) is full the socket is read no further, so that nothing is lost. Default: no limit.
+    pub fn rate_limit(mut self, messages: u32, per: Duration) -> Self {
+        self.settings.limits.rate = Some(Rate { messages, per });
+        self
+    }
+
+    /// How long the handler may take for one event. Then its future is dropped, a message is refused, and the handler is
+    /// told [`Error::HandlerTimedOut`](crate::Error::HandlerTimedOut). Default: 5 minutes.
+    pub fn handler_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.limits.handler_timeout = Some(timeout);
+        self
+    }
+
+    /// Lets the handler take as long as it likes.
+    pub fn without_handler_timeout(mut self) -> Self {
+        self.settings.limits.handler_timeout = None;
+        self
+    }
+
+    /// How long the server may take nothing of what is to be written to it; then its connection is cut. Default: 30 s.
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.limits.stall_timeout = timeout;
         self
     }
 

@@ -122,6 +122,13 @@ pub enum Error {
         /// What it panicked with.
         message: String,
     },
+    /// The handler has not ended what it does for an event within `handler_timeout`: its future was dropped, and a message
+    /// that it was given is refused.
+    #[error("the handler did not end within {after:?}")]
+    HandlerTimedOut {
+        /// The time that it had.
+        after: Duration,
+    },
     /// The outbox could not remove or load messages, or save the session's state: those that it keeps may be sent again,
     /// nothing is acked that was not saved, and all is tried again. Or a client's could not be opened: what was sent comes
     /// back, and the client ends.

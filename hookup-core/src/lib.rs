@@ -46,7 +46,7 @@ pub use self::{
         SledOptions, SledOutbox, SledStore, Stored, Usage,
     },
     peer::{ClosePeer, Peer, PeerId},
-    session::{Limits, OutboxPolicy},
+    session::{Limits, OutboxPolicy, Rate},
     wire::{JsonProtocol, SimpleJson, WireFormat},
     ws::{CloseCode, CloseReason},
 };

@@ -12,7 +12,7 @@ use std::{
 use actix::Actor;
 use actix_web::HttpRequest;
 use hookup_core::{
-    EventHandler, IntoHandler, MemoryStore, OutboxPolicy, SessionStore, Usage, WireFormat, driver, session::Held,
+    EventHandler, IntoHandler, MemoryStore, OutboxPolicy, Rate, SessionStore, Usage, WireFormat, driver, session::Held,
     settings, transport::Credit,
 };
 
@@ -128,7 +128,7 @@ impl ServerBuilder {
         self
     }
 
-    /// What becomes of a message that finds the outbox full. Default: [`OutboxPolicy::RefuseNew`].
+    /// What becomes of a message that finds the outbox full. Default: [`OutboxPolicy::DropNewest`].
     pub fn policy(mut self, policy: OutboxPolicy) -> Self {
         self.settings.limits.policy = policy;
         self
@@ -151,6 +151,38 @@ impl ServerBuilder {
     /// sent must fit the [outbox](Self::outbox_bounds), too, whose default is as much.
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.settings.limits.max_message_bytes = bytes;
+        self
+    }
+
+    /// In how many fragments a message may come in. Default: 100,000. A peer that sends more is closed with 1009.
+    pub fn max_fragments(mut self, fragments: usize) -> Self {
+        self.settings.limits.max_fragments = fragments;
+        self
+    }
+
+    /// How many messages may reach the handler in a time; as many may come at once after a pause. What is above waits, and
+    /// when the [inbox](Self::inbox) is full the socket is read no further, so that nothing is lost. Default: no limit.
+    pub fn rate_limit(mut self, messages: u32, per: Duration) -> Self {
+        self.settings.limits.rate = Some(Rate { messages, per });
+        self
+    }
+
+    /// How long the handler may take for one event. Then its future is dropped, a message is refused, and the handler is
+    /// told [`Error::HandlerTimedOut`](crate::Error::HandlerTimedOut). Default: 5 minutes.
+    pub fn handler_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.limits.handler_timeout = Some(timeout);
+        self
+    }
+
+    /// Lets the handler take as long as it likes.
+    pub fn without_handler_timeout(mut self) -> Self {
+        self.settings.limits.handler_timeout = None;
+        self
+    }
+
+    /// How long the peer may take nothing of what is to be written to it; then its connection is cut. Default: 30 s.
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.limits.stall_timeout = timeout;
         self
     }
 

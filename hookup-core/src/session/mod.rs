@@ -20,6 +20,8 @@ mod submission;
 mod turn;
 mod waiters;
 
+use std::time::Duration;
+
 use crate::{error::ConfigError, outbox::Usage, transport::Credit};
 
 pub use self::{
@@ -35,7 +37,7 @@ pub use self::{
 pub enum OutboxPolicy {
     /// It is refused, and given back: [`SendFailure::Full`](crate::SendFailure::Full).
     #[default]
-    RefuseNew,
+    DropNewest,
     /// It is accepted, and the oldest ones that were not sent yet leave: who waits for one is told
     /// [`SendFailure::Dropped`](crate::SendFailure::Dropped), one with `needs_ack` is an
     /// [`Event::AckFailed`](crate::Event::AckFailed), and of the others [`Event::Dropped`](crate::Event::Dropped) says how
@@ -57,6 +59,23 @@ pub struct Limits {
     pub inbox: Credit,
     /// The longest message, in or out, in bytes. Default: 1 MiB.
     pub max_message_bytes: usize,
+    /// In how many fragments a message may come in. Default: 100,000.
+    pub max_fragments: usize,
+    /// How many messages may reach the handler in which time; what is above waits. Default: as many as come.
+    pub rate: Option<Rate>,
+    /// How long the handler may take for one event; `None` is for ever. Default: 5 minutes.
+    pub handler_timeout: Option<Duration>,
+    /// How long a peer may take nothing of what is to be written to it. Default: 30 s.
+    pub stall_timeout: Duration,
+}
+
+/// So many messages in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many; as many may come at once after a pause.
+    pub messages: u32,
+    /// In which time.
+    pub per: Duration,
 }
 
 impl Default for Limits {
@@ -69,6 +88,10 @@ impl Default for Limits {
             // More than a peer's window: an ack must not wait behind what the handler that waits for it has yet to take.
             inbox: Credit { frames: 512, bytes: 4 * MIB },
             max_message_bytes: MIB,
+            max_fragments: 100_000,
+            rate: None,
+            handler_timeout: Some(Duration::from_secs(300)),
+            stall_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -87,7 +110,17 @@ impl Limits {
             ("window", self.window.messages == 0 || self.window.bytes == 0),
             ("inbox", self.inbox.frames == 0 || self.inbox.bytes == 0),
             ("max_message_bytes", self.max_message_bytes == 0),
+            ("max_fragments", self.max_fragments == 0),
+            ("rate_limit", self.rate.is_some_and(|rate| rate.messages == 0)),
         ];
+        let durations = [
+            ("rate_limit", self.rate.map(|rate| rate.per)),
+            ("handler_timeout", self.handler_timeout),
+            ("stall_timeout", Some(self.stall_timeout)),
+        ];
+        for (setting, duration) in durations {
+            duration.map_or(Ok(()), |duration| ConfigError::check_duration(setting, duration))?;
+        }
         match settings.iter().find(|(_, is_zero)| *is_zero) {
             Some((setting, _)) => Err(ConfigError::new(setting, "must be above zero")),
             None if self.max_message_bytes > GIB => {

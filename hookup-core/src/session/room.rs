@@ -54,7 +54,7 @@ impl Room {
     /// Whether a message is taken.
     pub(super) fn admits(&self, bytes: u64) -> bool {
         match self.policy {
-            OutboxPolicy::RefuseNew => self.usage.admits(bytes, self.bound),
+            OutboxPolicy::DropNewest => self.usage.admits(bytes, self.bound),
             OutboxPolicy::DropOldest => {
                 let Usage { messages, bytes: held } = self.bound;
                 let most = Usage { messages: messages.saturating_mul(MOST), bytes: held.saturating_mul(MOST as u64) };
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_new_is_refused_unless_the_oldest_is_to_be_dropped() {
-        for (policy, admits) in [(OutboxPolicy::RefuseNew, false), (OutboxPolicy::DropOldest, true)] {
+        for (policy, admits) in [(OutboxPolicy::DropNewest, false), (OutboxPolicy::DropOldest, true)] {
             let mut room = room(policy);
             (0..4).for_each(|_| room.add(1));
             assert_eq!((room.admits(1), room.excess()), (admits, None));
