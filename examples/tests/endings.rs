@@ -64,7 +64,7 @@ async fn session_ended_is_the_last_event_of_a_server_session() {
             let event = soon(expected, events.recv()).await.expect("the handler lives");
             assert!(event.starts_with(expected), "{event}");
         }
-        soon("the session's end", server.hookup.stop()).await;
+        soon("the session's end", server.hookup.stop(support::STOP)).await;
         assert!(events.try_recv().is_err(), "nothing was told afterwards");
     }
 }

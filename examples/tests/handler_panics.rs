@@ -68,7 +68,7 @@ async fn a_handler_that_panics_at_everything_is_not_told_for_ever() {
     raw.nothing_came().await;
     raw.write(frame(CLOSE, close_payload(1000, b""))).await;
     assert_eq!(raw.closed().await, Some(1000));
-    soon("the end of all sessions", server.hookup.stop()).await;
+    soon("the end of all sessions", server.hookup.stop(support::STOP)).await;
 }
 
 #[actix::test]
@@ -113,5 +113,5 @@ async fn a_wire_format_that_panics_costs_its_connection_alone() {
     assert_eq!(raw.closed().await, Some(1011));
     request(&mut beside, 1, "hi").await;
     acked(&mut beside, 1).await;
-    soon("the end of all sessions", hookup.stop()).await;
+    soon("the end of all sessions", hookup.stop(support::STOP)).await;
 }

@@ -165,5 +165,5 @@ async fn a_session_whose_response_is_thrown_away_ends() {
     let (addr, hookup, mut events) = application();
     assert_eq!(Raw::connect(addr).await.handshake("/changed-its-mind", &[]).await.status, 403);
     assert_eq!(events.ended().await, Cause::EndOfStream);
-    hookup.stop().await;
+    hookup.stop(support::STOP).await;
 }

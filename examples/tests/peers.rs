@@ -40,7 +40,7 @@ async fn a_handler_that_answers_its_own_end_is_told_that_it_came() {
         assert_eq!(end, expected);
         assert!(matches!(result, Err(SendError { reason: SendFailure::Closed, .. })), "{result:?}");
     }
-    soon("the session's end", server.hookup.stop()).await;
+    soon("the session's end", server.hookup.stop(support::STOP)).await;
 }
 
 #[actix::test]
@@ -177,7 +177,7 @@ async fn peers_are_those_who_are_connected() {
     for _ in 0..2 {
         assert_eq!(events.session_ended().await, SessionEnd::Closed);
     }
-    soon("nobody left", server.hookup.stop()).await;
+    soon("nobody left", server.hookup.stop(support::STOP)).await;
     assert!(server.hookup.peers().await.is_empty());
 }
 
@@ -213,7 +213,7 @@ async fn stop_closes_all_with_1001_and_resolves_when_every_handler_was_told() {
         acked(raw, 1).await;
     }
     let hookup = server.hookup.clone();
-    let stopping = actix::spawn(async move { hookup.stop().await });
+    let stopping = actix::spawn(async move { hookup.stop(support::STOP).await });
     for raw in &mut raws {
         assert_eq!(raw.next().await, Some((CLOSE, close_payload(1001, b""))));
         let cause = soon("its connection's end", causes.recv()).await.expect("is told");
@@ -230,5 +230,5 @@ async fn stop_closes_all_with_1001_and_resolves_when_every_handler_was_told() {
     // Whoever comes later is refused, and stopping twice is nothing new.
     let late = Raw::connect(server.addr).await.handshake("/", &[]).await;
     assert_eq!(late.status, 503);
-    soon("the second stop", server.hookup.stop()).await;
+    soon("the second stop", server.hookup.stop(support::STOP)).await;
 }

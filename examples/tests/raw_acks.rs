@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use hookup_server::{Binary, Error, Event, Receipt, SendError, SendFailure, SessionEnd, Text};
+use hookup_server::{Binary, Error, Event, OutboxPolicy, Receipt, SendError, SendFailure, SessionEnd, Text};
 use sessions::{ack_failed, open, text_of, works};
 use support::{HOUR, recording, recording_with, soon};
 
@@ -193,7 +193,8 @@ async fn a_session_that_ends_tells_of_every_message_once() {
 #[actix::test]
 async fn a_peer_that_stops_reading_fills_its_own_outbox_and_nothing_else() {
     const LEN: usize = 64 * 1024;
-    let (server, mut events) = recording_with(|builder| builder.outbox_bounds(100_000, 4 * LEN as u64));
+    let (server, mut events) =
+        recording_with(|builder| builder.outbox_bounds(100_000, 4 * LEN as u64).policy(OutboxPolicy::DropNewest));
     let (mut stalled, peer) = open(&server, &mut events, "jsonProtocol").await;
     let mut accepted = 0;
     let error = loop {

@@ -17,7 +17,7 @@ async fn a_server_that_stops_closes_its_sessions_and_takes_no_more() {
     events.connected().await;
     received.connected().await;
 
-    soon("the stop", server.hookup.stop()).await;
+    soon("the stop", server.hookup.stop(support::STOP)).await;
     assert!(matches!(received.disconnected().await, Cause::WeClosed(reason) if reason.code == CloseCode::AWAY));
     assert!(matches!(received.next().await, Event::SessionEnded(SessionEnd::Stopped)));
     assert!(matches!(events.disconnected().await, Cause::PeerClosed(reason) if reason.code == CloseCode::AWAY));

@@ -156,7 +156,7 @@ async fn run(seed: u64, cuts: bool, on_disk: bool) {
     for waits in waiting {
         resolves(&case, waits).await;
     }
-    soon(&case, server.hookup.stop()).await;
+    soon(&case, server.hookup.stop(support::STOP)).await;
     let (at_server, at_client) = (at_server.take(), at_client.take());
     check_to_server(&case, &at_server, &at_client, &asked, cuts);
     check_to_client(&case, &at_server, &at_client, sent_back.load(Ordering::SeqCst));

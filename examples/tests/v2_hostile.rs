@@ -42,7 +42,7 @@ async fn a_handler_factory_that_panics_leaves_no_slot_behind() {
     panics.store(false, Ordering::SeqCst);
     let (_raw, welcome) = greeted(server.addr, &hello(SESSION, 1)).await;
     assert_eq!(welcome["resumed"], false);
-    soon("the stop", server.hookup.stop()).await;
+    soon("the stop", server.hookup.stop(support::STOP)).await;
 }
 
 #[actix::test]
@@ -51,7 +51,7 @@ async fn a_server_whose_handler_factory_panicked_stops() {
     let mut raw = Raw::open(server.addr, "hookup.v2").await;
     raw.text(&hello(SESSION, 1)).await;
     assert_eq!(raw.closed().await, Some(1001));
-    soon("the stop", server.hookup.stop()).await;
+    soon("the stop", server.hookup.stop(support::STOP)).await;
 }
 
 /// A connection may end at any point of its way to its session. Of 400, some at a time, most end where it is easy to see;
@@ -199,7 +199,7 @@ async fn there_are_never_more_sessions_than_there_may_be() {
     }
     assert!(begun <= 2, "{begun} sessions have begun, and 2 may be");
     barrier.open();
-    soon("the stop", server.hookup.stop()).await;
+    soon("the stop", server.hookup.stop(support::STOP)).await;
 }
 
 #[actix::test]

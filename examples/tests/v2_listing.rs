@@ -53,7 +53,7 @@ async fn a_stored_session_that_is_asked_for_before_the_store_has_answered_goes_o
     raw.reset();
     events.disconnected().await;
     soon("acceptance", peer.send(Text("queued"))).await.expect("it is queued");
-    soon("the stop", first.hookup.stop()).await;
+    soon("the stop", first.hookup.stop(support::STOP)).await;
 
     let barrier = Barrier::default();
     barrier.shut();
@@ -100,6 +100,6 @@ async fn a_stop_does_not_wait_for_a_store_that_does_not_answer() {
     let mut raw = Raw::open(server.addr, "hookup.v2").await;
     raw.text(&hello(SESSION, 1)).await;
     raw.nothing_came().await;
-    soon("the stop", server.hookup.stop()).await;
+    soon("the stop", server.hookup.stop(support::STOP)).await;
     assert_eq!(raw.closed().await, Some(1001));
 }

@@ -241,7 +241,7 @@ async fn a_server_that_stops_says_goaway_and_tells_its_handlers_of_the_end() {
     let server = Server::start(HookupServer::new(move || handler.clone()).retry_after(hour, 2 * hour));
     let (addr, mut events) = recorded(reliable(server.url()));
     received.connected().await;
-    soon("the stop", server.hookup.stop()).await;
+    soon("the stop", server.hookup.stop(support::STOP)).await;
     assert!(matches!(received.disconnected().await, Cause::WeClosed(reason) if reason.code == CloseCode::AWAY));
     assert!(matches!(received.next().await, Event::SessionEnded(SessionEnd::Stopped)));
     assert!(events.reconnecting().await.wait > hour / 2, "it is not the backoff's wait");

@@ -44,7 +44,7 @@ async fn a_session_goes_on_when_its_server_was_stopped_and_started_again() {
     proxy.swallow();
     let queued = soon("acceptance", peer.send(Text("queued"))).await;
     assert_eq!(queued.expect("it is queued"), Receipt::Accepted);
-    soon("the stop", first.hookup.stop()).await;
+    soon("the stop", first.hookup.stop(support::STOP)).await;
     received.disconnected().await;
     let (second, mut received) = server(store, HOUR);
     proxy.pass();
@@ -71,7 +71,7 @@ async fn a_stored_session_that_nobody_asks_for_is_ended_and_its_messages_are_rep
     for n in 0..3 {
         soon("acceptance", peer.send(Text(format!("for nobody {n}")))).await.expect("it is queued");
     }
-    soon("the stop", first.hookup.stop()).await;
+    soon("the stop", first.hookup.stop(support::STOP)).await;
 
     let (second, mut received) = server(store, Duration::from_millis(10));
     for n in 0..3 {

@@ -301,6 +301,9 @@ impl ClientBuilder {
             }
             self.settings.subprotocols = Some(vec![v2::NAME.to_owned()]);
         }
+        if self.settings.limits.policy == OutboxPolicy::Close {
+            return Err(ConfigError::new("policy", "Close is for a server; a client keeps what it cannot send"));
+        }
         let common = self.settings.check()?;
         let mut headers = Headers::default();
         for (name, value) in &self.headers {

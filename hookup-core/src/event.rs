@@ -138,6 +138,8 @@ pub enum Cause {
     EndOfStream,
     /// Nothing was heard from the peer for as many heartbeats as `dead_after` says; two, unless set otherwise.
     Silent,
+    /// The peer took nothing for `stall_timeout` of what was to be written to it.
+    Stalled,
     /// The socket failed, or the attempt to connect did, or a client's outbox could not be opened, with these words.
     Failed(String),
 }
@@ -148,6 +150,7 @@ impl fmt::Display for Cause {
             Self::PeerClosed(reason) => write!(f, "the peer closed with {reason}"),
             Self::WeClosed(reason) => write!(f, "closed with {reason}"),
             Self::EndOfStream => f.write_str("the connection ended without a close"),
+            Self::Stalled => f.write_str("the peer has stopped reading"),
             Self::Silent => f.write_str("the peer was silent for too long"),
             Self::Failed(words) => f.write_str(words),
         }

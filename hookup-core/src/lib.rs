@@ -26,6 +26,7 @@ mod message;
 mod outbound;
 pub mod outbox;
 mod peer;
+mod ranges;
 pub mod session;
 pub mod settings;
 pub mod testkit;

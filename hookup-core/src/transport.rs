@@ -3,7 +3,13 @@
 //! On the server that is the `Connection` actor, on the client the socket task. Both speak this, so that a session
 //! knows nothing of either, and one wake-up's frames travel as one batch.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
     event::Cause,
@@ -111,5 +117,22 @@ impl ReadGate {
     pub fn handled(&mut self, credit: Credit) {
         self.unhandled.frames = self.unhandled.frames.saturating_sub(credit.frames);
         self.unhandled.bytes = self.unhandled.bytes.saturating_sub(credit.bytes);
+    }
+}
+
+/// Counts whenever a peer takes something of what is written to it: the transport notes, the session reads. So a long
+/// message that a slow line takes its time for can be told from a peer that takes nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// The socket took something.
+    pub fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }

@@ -50,6 +50,8 @@ const MALFORMED: &[&str] = &[
     r#"{"type":"skip","seq":2}"#,
     r#"{"type":"skip","seq":0,"to":2}"#,
     r#"{"type":"skip","seq":2,"to":1}"#,
+    r#"{"type":"skip","seq":2,"to":3,"lost":3}"#,
+    r#"{"type":"skip","seq":2,"to":3,"lost":-1}"#,
     r#"{"type":"skip","seq":2,"to":9007199254740992}"#,
     r#"{"type":"ack"}"#,
     r#"{"type":"ack","seq":1}"#,

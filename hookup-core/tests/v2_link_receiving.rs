@@ -4,7 +4,7 @@ mod v2_support;
 
 use bytes::Bytes;
 use hookup_core::ws::Frame;
-use v2_support::{C1, C2, End, S1, acked, announced, hello, said, skipped};
+use v2_support::{C1, C2, End, S1, acked, announced, dropped, hello, said, skipped};
 
 /// A server that its client has announced the first run to.
 fn receiving() -> End {
@@ -175,6 +175,28 @@ fn a_skip_of_what_is_known_is_acked_again_and_one_in_part_known_moves_on() {
     server.gets(&skipped(1, 3));
     server.save();
     assert_eq!(server.sends(), [r#"{"type":"ack","seq":3}"#]);
+}
+
+#[test]
+fn a_skip_of_what_was_dropped_is_a_gap_and_acked_when_the_handler_was_told() {
+    let mut server = receiving();
+    server.gets(&said(1, 1));
+    server.gets(&dropped(2, 5, 3));
+    server.gets(&said(6, 6));
+    assert_eq!(server.news(), ["m1", "gap of 3", "m6"]);
+    server.handles(Ok(()));
+    server.save();
+    assert_eq!(server.sends(), [acked(C1, 1)]);
+    server.handles(Ok(()));
+    server.save();
+    assert_eq!(server.sends(), [r#"{"type":"ack","seq":5}"#]);
+    // The connection breaks before that is heard: nothing is told twice, and of a longer skip only what is new.
+    server.greet(&hello(&[(C1, 2, 9, 8)], &[(S1, 0)]));
+    server.news();
+    server.gets(&announced(C1));
+    server.gets(&dropped(2, 5, 3));
+    server.gets(&dropped(2, 8, 6));
+    assert_eq!(server.news(), ["gap of 2"], "of 7 and 8; 6 was a message");
 }
 
 #[test]

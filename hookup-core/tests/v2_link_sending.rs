@@ -5,7 +5,7 @@ mod v2_support;
 use std::time::Duration;
 
 use hookup_core::{Binary, Json, Text, ws::Role};
-use v2_support::{C1, C2, End, S1, acked, announced, entry, limits, of, said, skipped, text, welcome};
+use v2_support::{C1, C2, End, S1, acked, announced, dropped, entry, limits, of, said, skipped, text, welcome};
 
 fn connected() -> End {
     let mut client = End::client_with(&first_welcome());
@@ -161,6 +161,22 @@ fn places_that_carry_nothing_are_skipped() {
     assert_eq!(client.sends(), skips);
     client.gets(&acked(C1, 5));
     assert_eq!(client.news(), ["3 delivered", "4 delivered"]);
+}
+
+#[test]
+fn the_peer_is_told_how_many_of_what_is_skipped_were_dropped() {
+    let mut client = connected();
+    client.push([1]);
+    assert_eq!(client.sends(), [announced(C1), said(1, 1)]);
+    [3, 2, 5].into_iter().for_each(|place| client.link.dropped(place));
+    client.push([6]);
+    assert_eq!(client.sends(), [dropped(2, 5, 3), said(6, 6)], "4 was withdrawn");
+    // Neither has arrived, for what is known here.
+    client.reconnect_with_messages(&resumed(1));
+    assert_eq!(client.sent_last, [announced(C1), dropped(2, 5, 3), said(6, 6)]);
+    client.gets(&acked(C1, 6));
+    client.push([8]);
+    assert_eq!(client.sends(), [skipped(7, 7), said(8, 8)]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(crate) fn admit(
     settings: &Arc<Settings>,
     request: &HttpRequest,
 ) -> Result<(Place, Option<String>), Box<HttpResponse>> {
-    if settings.stopping.load(Ordering::Relaxed) {
+    if *settings.stopping.borrow() {
         return Err(HttpResponse::ServiceUnavailable().body("the server is stopping\n").into());
     }
     let principal = match &settings.authenticate {

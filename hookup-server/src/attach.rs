@@ -9,7 +9,7 @@ use hookup_core::{
     transport::{Command, Credit, Notice},
 };
 
-use crate::connection::Connection;
+use crate::{connection::Connection, line::Transport};
 
 /// A connection asks for its session.
 #[derive(Message)]
@@ -30,7 +30,7 @@ pub(crate) struct Attach {
 }
 
 /// A connection that waits for its session. One that is dropped, by whoever went away with it, is closed.
-pub(crate) struct Caller(Option<Addr<Connection>>);
+pub(crate) struct Caller(Option<(Addr<Connection>, Transport)>);
 
 /// The connection belongs to this session, as its connection of this number. One that is dropped unread, with the mailbox
 /// of a connection that has just ended, tells the session of that end: the connection did not know whom to tell.
@@ -67,34 +67,29 @@ pub(crate) struct Heard {
 }
 
 impl Caller {
-    pub(crate) fn new(connection: Addr<Connection>) -> Self {
-        Self(Some(connection))
+    pub(crate) fn new(connection: Addr<Connection>, transport: Transport) -> Self {
+        Self(Some((connection, transport)))
     }
 
     /// Makes it the session's connection of this number; `None` if it has gone.
-    pub(crate) fn adopt(
-        mut self,
-        session: Recipient<Heard>,
-        number: u64,
-        unhandled: Credit,
-    ) -> Option<Recipient<Command>> {
-        let connection = self.0.take().filter(Addr::connected)?;
+    pub(crate) fn adopt(mut self, session: Recipient<Heard>, number: u64, unhandled: Credit) -> Option<Transport> {
+        let (connection, transport) = self.0.take().filter(|(connection, _)| connection.connected())?;
         connection.do_send(Adopted { session: Some((session, number)), unhandled });
-        Some(connection.recipient())
+        Some(transport)
     }
 
     /// Closes it.
     pub(crate) fn refuse(mut self, reason: CloseReason) {
-        if let Some(connection) = self.0.take() {
-            connection.do_send(Command::Close(reason));
+        if let Some((_, transport)) = self.0.take() {
+            transport.send(Command::Close(reason));
         }
     }
 }
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            connection.do_send(Command::Close(CloseReason::new(
+        if let Some((_, transport)) = self.0.take() {
+            transport.send(Command::Close(CloseReason::new(
                 hookup_core::CloseCode::AWAY,
                 "the session has just ended; connect again",
             )));

@@ -15,6 +15,7 @@ use hookup_core::{
     EventHandler, IntoHandler, MemoryStore, OutboxPolicy, Rate, SessionStore, Usage, WireFormat, driver, session::Held,
     settings, transport::Credit,
 };
+use tokio::sync::watch;
 
 use crate::{ConfigError, Hookup, HookupServer};
 
@@ -32,6 +33,7 @@ pub struct ServerBuilder {
     cursor_ttl: Duration,
     max_sessions: usize,
     hello_timeout: Duration,
+    pub(crate) stop_timeout: Duration,
     retry: (Duration, Duration),
 }
 
@@ -53,7 +55,9 @@ pub(crate) struct Settings {
     pub(crate) connections: AtomicUsize,
     pub(crate) admitted: AtomicU64,
     /// The server takes no more sessions.
-    pub(crate) stopping: AtomicBool,
+    pub(crate) stopping: watch::Sender<bool>,
+    /// It was said that the server has no hold on its sockets.
+    pub(crate) warned: AtomicBool,
 }
 
 impl HookupServer {
@@ -69,6 +73,7 @@ impl HookupServer {
     {
         let mut settings = settings::Settings::default();
         settings.limits.outbox.bytes = 1 << 20;
+        settings.limits.policy = OutboxPolicy::Close;
         ServerBuilder {
             factory: Arc::new(move || Box::new(factory().into_handler())),
             settings,
@@ -78,6 +83,7 @@ impl HookupServer {
             cursor_ttl: Duration::from_secs(24 * 3600),
             max_sessions: 10_000,
             hello_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(10),
             retry: (Duration::from_millis(500), Duration::from_secs(8)),
         }
     }
@@ -128,7 +134,7 @@ impl ServerBuilder {
         self
     }
 
-    /// What becomes of a message that finds the outbox full. Default: [`OutboxPolicy::DropNewest`].
+    /// What becomes of a message that finds the outbox full, as its peer is too slow. Default: [`OutboxPolicy::Close`].
     pub fn policy(mut self, policy: OutboxPolicy) -> Self {
         self.settings.limits.policy = policy;
         self
@@ -228,6 +234,13 @@ impl ServerBuilder {
         self
     }
 
+    /// How long [`listen`](Self::listen) takes to stop, at most, when SIGTERM or SIGINT comes; see [`Hookup::stop`].
+    /// Default: 10 s.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
+        self
+    }
+
     /// Asks who a client is, before it is let in: by the request's headers, query or address. A session of `hookup.v2` belongs
     /// to whom this names, and another one who asks for it is closed with 4401; so it must give the same client the same name
     /// each time, whatever token it comes with. An error is answered with HTTP 401 and the words. Default: everybody is let
@@ -257,6 +270,7 @@ impl ServerBuilder {
         ConfigError::check_duration("session_ttl", self.session_ttl)?;
         ConfigError::check_duration("cursor_ttl", self.cursor_ttl)?;
         ConfigError::check_duration("hello_timeout", self.hello_timeout)?;
+        ConfigError::check_duration("stop_timeout", self.stop_timeout)?;
         if self.max_sessions == 0 {
             return Err(ConfigError::new("max_sessions", "must be above zero"));
         }
@@ -275,7 +289,8 @@ impl ServerBuilder {
             retry: self.retry,
             connections: AtomicUsize::new(0),
             admitted: AtomicU64::new(1),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+            warned: AtomicBool::new(false),
         };
         driver::check_system()?;
         let settings = Arc::new(settings);

@@ -7,29 +7,29 @@
 use std::{
     cell::RefCell,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{self, Poll, Waker},
     time::Duration,
 };
 
-use actix::{
-    Actor, ActorContext as _, Addr, Arbiter, AsyncContext as _, Handler, Recipient, SpawnHandle, StreamHandler,
-};
-use actix_web::{Error, HttpRequest, HttpResponseBuilder, error::PayloadError, web};
+use actix::{Actor, ActorContext as _, Addr, Arbiter, AsyncContext as _, Handler, Recipient, StreamHandler};
+use actix_web::{Error, HttpRequest, HttpResponseBuilder, error::PayloadError, rt, web};
 use actix_web_actors::ws::{self, HandshakeError, ProtocolError, WebsocketContext};
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, future, stream};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
     link::v2::{Hello, MAX_GREETING_BYTES},
-    transport::{CLOSE_TIMEOUT, Command, Credit, Notice, ReadGate},
+    transport::{CLOSE_TIMEOUT, Command, Credit, Notice, Progress, ReadGate},
     ws::{Batch, Decoder, End, Frame, Outgoing, Role},
 };
+use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
     admission::Place,
     attach::{Adopted, Attach, Caller, Heard},
+    line::{Line, Pieces, Transport},
     registry::HookupServer,
     session::{Opened, Session},
 };
@@ -43,6 +43,7 @@ pub(crate) fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, Ha
 pub(crate) fn start(
     desk: Desk,
     place: Place,
+    line: Line,
     payload: web::Payload,
     limits: Limits,
 ) -> impl Stream<Item = Result<Bytes, Error>> + 'static {
@@ -53,15 +54,27 @@ pub(crate) fn start(
     };
     let decoder = Decoder::new(Role::Server, longest);
     let incoming = Incoming { payload, decoder, gate: gate.clone(), broken: None, is_over: false };
-    let connection = Connection { desk, place, gate, incoming: Some(incoming), closing: None, ended: false };
+    let progress = Progress::default();
+    let connection = Connection {
+        desk,
+        place,
+        line,
+        progress: progress.clone(),
+        gate,
+        incoming: Some(incoming),
+        closing: None,
+        ended: false,
+    };
     // The context's own reader knows no back-pressure; ours takes its place, and this one never has anything.
-    WebsocketContext::create(connection, stream::pending())
+    Pieces::new(WebsocketContext::create(connection, stream::pending()), progress)
 }
 
 /// The actor of one socket.
 pub(crate) struct Connection {
     desk: Desk,
     place: Place,
+    line: Line,
+    progress: Progress,
     gate: Rc<RefCell<Gate>>,
     incoming: Option<Incoming>,
     /// What we sent a close frame with.
@@ -74,7 +87,7 @@ pub(crate) enum Desk {
     /// The session of a format.
     Format(Addr<Session>),
     /// Nobody yet: a client of `hookup.v2` is to say hello, within a time.
-    Greeting { greeter: Greeter, timeout: Option<SpawnHandle> },
+    Greeting { greeter: Greeter, patience: Option<Patience> },
     /// The session that the hello named is being found.
     Waiting,
     /// A session, whose connection of this number it is.
@@ -87,6 +100,32 @@ pub(crate) struct Greeter {
     pub(crate) principal: Option<String>,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) timeout: Duration,
+    /// The server stops, and takes no hello any more.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// What closes a connection whose client says no hello. No timer of the connection's own: that would stand still with it.
+pub(crate) struct Patience(AbortHandle);
+
+impl Patience {
+    fn new(greeter: &Greeter, transport: Transport) -> Self {
+        let (timeout, mut stopping) = (greeter.timeout, greeter.stopping.clone());
+        let task = rt::spawn(async move {
+            let (late, stops) = (rt::time::sleep(timeout), stopping.wait_for(|stops| *stops));
+            let reason = match future::select(pin!(late), pin!(stops)).await {
+                future::Either::Left(_) => CloseReason::new(CloseCode::HELLO_TIMEOUT, "no hello came"),
+                future::Either::Right(_) => CloseCode::AWAY.into(),
+            };
+            transport.send(Command::Close(reason));
+        });
+        Self(task.abort_handle())
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Actor for Connection {
@@ -96,26 +135,29 @@ impl Actor for Connection {
         if let Some(incoming) = self.incoming.take() {
             ctx.add_stream(incoming);
         }
+        let transport = self.transport(ctx);
         match &mut self.desk {
             Desk::Format(session) => {
-                session.do_send(Opened(ctx.address().recipient()));
+                session.do_send(Opened(transport));
                 self.desk = Desk::Session { session: session.clone().recipient(), number: 1 };
             }
-            Desk::Greeting { greeter, timeout } => {
-                *timeout = Some(ctx.run_later(greeter.timeout, |connection, ctx| {
-                    connection.close(CloseReason::new(CloseCode::HELLO_TIMEOUT, "no hello came"), ctx);
-                }));
-            }
+            Desk::Greeting { greeter, patience } => *patience = Some(Patience::new(greeter, transport)),
             Desk::Waiting | Desk::Session { .. } => {}
         }
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.end(Cause::EndOfStream);
+        // What was written last may have no place in the socket, and never get one.
+        self.line.cut_late();
     }
 }
 
 impl Connection {
+    fn transport(&self, ctx: &WebsocketContext<Self>) -> Transport {
+        Transport::new(ctx.address().recipient(), self.line.clone(), self.progress.clone())
+    }
+
     fn tell(&self, notice: Notice) {
         if let Desk::Session { session, number } = &self.desk {
             session.do_send(Heard { number: *number, notice });
@@ -164,15 +206,14 @@ impl Connection {
         if frames.next().is_some() {
             return Err(too_early());
         }
-        if let Desk::Greeting { greeter, timeout } = std::mem::replace(&mut self.desk, Desk::Waiting) {
-            timeout.map(|timeout| ctx.cancel_future(timeout));
+        if let Desk::Greeting { greeter, .. } = std::mem::replace(&mut self.desk, Desk::Waiting) {
             greeter.server.do_send(Attach {
                 hello,
                 principal: greeter.principal,
                 order: self.place.order,
                 remote: greeter.remote,
                 arbiter: Arbiter::current(),
-                connection: Caller::new(ctx.address()),
+                connection: Caller::new(ctx.address(), self.transport(ctx)),
             });
         }
         Ok(())
@@ -215,6 +256,7 @@ impl StreamHandler<Arrival> for Connection {
                     self.write(Outgoing::Close(reason.clone()), ctx);
                 }
                 self.end(Cause::PeerClosed(reason));
+                self.line.stop_reading();
             }
             Some(End::Violation(reason)) => {
                 self.tell(Notice::Violated(reason.clone()));
@@ -222,6 +264,11 @@ impl StreamHandler<Arrival> for Connection {
                     self.write(Outgoing::Close(reason.clone()), ctx);
                 }
                 self.end(Cause::WeClosed(reason.clone()));
+                // Who is in the midst of a long message reads the close frame only if nothing resets the connection; actix-web
+                // reads on for a second.
+                if reason.code != CloseCode::TOO_BIG {
+                    self.line.stop_reading();
+                }
                 self.closing = Some(reason);
             }
         }

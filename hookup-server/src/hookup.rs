@@ -1,9 +1,6 @@
 //! The handle of a server that runs.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use actix::Addr;
 use actix_web::{HttpRequest, HttpResponse, dev::HttpServiceFactory, web};
@@ -49,13 +46,27 @@ impl Hookup {
         self.server.send(Peers).await.unwrap_or_default()
     }
 
-    /// Closes every session with 1001, and answers who comes later with 503; resolves when every handler has had its last
-    /// event.
-    pub async fn stop(&self) {
-        self.settings.stopping.store(true, Ordering::Relaxed);
+    /// Stops the server in order, in this time: who comes from now on is answered with 503; clients of `hookup.v2` are told
+    /// when to connect again, each at a time of its own within [`retry_after`](crate::ServerBuilder::retry_after); what was
+    /// accepted is written, as far as the peers take it; every socket is closed with 1001; and the handlers end what they
+    /// have begun. It resolves when every handler has had its last event, or when the time is over.
+    ///
+    /// What was not delivered stays in a [session store](crate::ServerBuilder::session_store) that is durable, and is reported
+    /// to the handler otherwise. What clients of `hookup.v2` sent and no handler has handled they keep, and send again.
+    pub async fn stop(&self, within: Duration) -> Stopped {
+        self.settings.stopping.send_replace(true);
         // An error is a server that has gone with its System, and its sessions with it.
-        let _ = self.server.send(Stop).await;
+        Stopped { abandoned: self.server.send(Stop(within)).await.unwrap_or_default() }
     }
+}
+
+/// How a server has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// How many sessions had not ended when the time was over: their handlers were still at work, or their thread was blocked.
+    /// They end without being told; what a durable session store has of them stays there.
+    pub abandoned: usize,
 }
 
 impl fmt::Debug for Hookup {

@@ -17,6 +17,7 @@
 //!     .map_err(std::io::Error::other)?;
 //!
 //!     HttpServer::new(move || App::new().service(hookup.resource("/ws")))
+//!         .on_connect(hookup_server::on_connect)
 //!         .bind(("127.0.0.1", 8125))?
 //!         .run()
 //!         .await
@@ -33,9 +34,12 @@ mod attach;
 mod builder;
 mod connection;
 mod hookup;
+mod line;
 mod listen;
 mod registry;
+mod serving;
 mod session;
+mod signals;
 mod upgrade;
 
 pub use hookup_core::{
@@ -48,7 +52,8 @@ pub use hookup_core::{
 
 pub use self::{
     builder::ServerBuilder,
-    hookup::Hookup,
+    hookup::{Hookup, Stopped},
+    line::on_connect,
     listen::{ListenError, Listening},
     registry::HookupServer,
 };

@@ -6,6 +6,7 @@ use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
     pin::Pin,
+    time::Duration,
 };
 
 use actix_web::{
@@ -14,7 +15,7 @@ use actix_web::{
     web,
 };
 
-use crate::{ConfigError, Hookup, ServerBuilder};
+use crate::{ConfigError, Hookup, ServerBuilder, on_connect};
 
 /// Why a server could not listen.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +31,13 @@ pub enum ListenError {
 
 /// A server that listens; await it to serve until it is stopped.
 ///
-/// SIGINT ends it at once; SIGTERM lets the sessions that are open go on for at most 10 s.
+/// SIGTERM and SIGINT stop it in order, in at most [`stop_timeout`](ServerBuilder::stop_timeout); a second one ends it at once.
 #[must_use = "a server serves only while it is awaited"]
 pub struct Listening {
     hookup: Hookup,
     addrs: Vec<SocketAddr>,
     server: Server,
+    stop_timeout: Duration,
 }
 
 impl ServerBuilder {
@@ -52,6 +54,7 @@ impl ServerBuilder {
     /// # Errors
     /// [`ListenError`] when a setting cannot work, or the address cannot be bound.
     pub fn listen(self, addr: impl ToSocketAddrs) -> Result<Listening, ListenError> {
+        let stop_timeout = self.stop_timeout;
         let hookup = self.start()?;
         let mounted = hookup.clone();
         let server = HttpServer::new(move || {
@@ -61,12 +64,13 @@ impl ServerBuilder {
                 async move { hookup.upgrade(&request, payload) }
             }))
         })
-        .tcp_nodelay(true)
-        .shutdown_timeout(10)
+        .on_connect(on_connect)
+        .disable_signals()
+        .shutdown_timeout(stop_timeout.as_secs() + 1)
         .bind(addr)
         .map_err(ListenError::Bind)?;
         let addrs = server.addrs();
-        Ok(Listening { hookup, addrs, server: server.run() })
+        Ok(Listening { hookup, addrs, server: server.run(), stop_timeout })
     }
 }
 
@@ -92,7 +96,7 @@ impl IntoFuture for Listening {
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.server)
+        Box::pin(async move { self.hookup.run(self.server, self.stop_timeout).await })
     }
 }
 

@@ -1,6 +1,9 @@
 //! From an HTTP request to a session: the handshake, and the choice of a wire format.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
 
 use actix::Addr;
 use actix_web::{
@@ -14,6 +17,7 @@ use crate::{
     admission::admit,
     builder::Settings,
     connection::{self, Desk, Greeter},
+    line::Line,
     registry::HookupServer,
     session::Session,
 };
@@ -51,10 +55,17 @@ pub(crate) fn upgrade(
         }
         Protocol::V2 => {
             let timeout = settings.hello_timeout;
-            Desk::Greeting { greeter: Greeter { server: server.clone(), principal, remote, timeout }, timeout: None }
+            let (server, stopping) = (server.clone(), settings.stopping.subscribe());
+            Desk::Greeting { greeter: Greeter { server, principal, remote, timeout, stopping }, patience: None }
         }
     };
-    response.streaming(connection::start(desk, place, payload, settings.common.limits))
+    let line = Line::of(request);
+    if !line.is_held() && !settings.warned.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            "a connection that stalls stays open: give hookup_server::on_connect to the HttpServer's on_connect"
+        );
+    }
+    response.streaming(connection::start(desk, place, line, payload, settings.common.limits))
 }
 
 fn unknown_subprotocol(settings: &Settings) -> HttpResponse {

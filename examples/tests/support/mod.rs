@@ -17,6 +17,9 @@ const STUCK: Duration = Duration::from_secs(30);
 /// Long enough never to pass.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
+/// More time to stop than any server here needs.
+pub(crate) const STOP: Duration = Duration::from_secs(60);
+
 /// Awaits something that is sure to happen.
 pub(crate) async fn soon<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(STUCK, future).await {

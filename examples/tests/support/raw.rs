@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::support::soon;
@@ -87,6 +87,14 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let stream = soon("a connection", TcpStream::connect(addr)).await.expect("connects");
+        Self { stream, unread: Vec::new() }
+    }
+
+    /// A connection that holds as little as a socket can, before it is read.
+    pub(crate) async fn connect_narrow(addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(1).expect("is set, to the least that there is");
+        let stream = soon("a connection", socket.connect(addr)).await.expect("connects");
         Self { stream, unread: Vec::new() }
     }
 
@@ -192,6 +200,23 @@ impl Raw {
     /// Ends the writing half: no close frame, and no reset.
     pub(crate) async fn finish(&mut self) {
         self.stream.shutdown().await.expect("shuts down");
+    }
+
+    /// Whether this could be written: not to a connection that was cut.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        soon("room to write", self.stream.write_all(bytes)).await.is_ok()
+    }
+
+    /// Reads so many bytes, whatever they are.
+    pub(crate) async fn read_any(&mut self, count: usize) -> usize {
+        let mut bytes = vec![0; count];
+        soon("bytes", self.stream.read_exact(&mut bytes)).await.expect("reads")
+    }
+
+    /// The connection is cut: what is still there of it is read, and then it has ended or was reset.
+    pub(crate) async fn cut(&mut self) {
+        let mut bytes = vec![0; 1 << 16];
+        while soon("the end", self.stream.read(&mut bytes)).await.is_ok_and(|read| read > 0) {}
     }
 
     /// The next bytes; `None` when the stream has ended before the first.

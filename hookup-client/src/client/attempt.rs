@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, rc::Rc};
 
 use actix::WeakAddr;
 use futures_util::FutureExt as _;
-use hookup_core::transport::{Command, Notice};
+use hookup_core::transport::{Command, Notice, Progress};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, spawn_local},
@@ -26,7 +26,7 @@ pub(super) struct Heard {
 }
 
 pub(super) enum News {
-    Opened { subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command> },
+    Opened { subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command>, progress: Progress },
     Failed(String),
     Notice(Notice),
 }
@@ -61,9 +61,10 @@ async fn run(settings: Rc<Settings>, attempt: u64, client: WeakAddr<HookupClient
             Ok(Opened { io, read, subprotocol }) => {
                 let limits = settings.limits(subprotocol.as_deref());
                 let (commands, receiver) = mpsc::unbounded_channel();
-                tell(News::Opened { subprotocol, commands });
+                let progress = Progress::default();
+                tell(News::Opened { subprotocol, commands, progress: progress.clone() });
                 let tell = |notice| tell(News::Notice(notice));
-                Socket::new(io, read, limits, receiver, tell).run().await;
+                Socket::new(io, read, limits, receiver, progress, tell).run().await;
             }
         }
     };

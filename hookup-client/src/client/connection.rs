@@ -3,8 +3,12 @@
 use std::time::{Duration, Instant};
 
 use hookup_core::{
-    Cause, CloseCode, Error, Event, LONGEST, Reconnecting, backoff::random_between, driver::now, heartbeat::Heartbeat,
-    transport::Command, wire::Protocol,
+    Cause, CloseCode, Error, Event, LONGEST, Reconnecting,
+    backoff::random_between,
+    driver::now,
+    heartbeat::Heartbeat,
+    transport::{Command, Progress},
+    wire::Protocol,
 };
 use tokio::sync::mpsc;
 
@@ -17,7 +21,12 @@ const MAX_REFUSED: u32 = 3;
 const MIN_WAIT: Duration = Duration::from_millis(100);
 
 impl HookupClient {
-    pub(super) fn opened(&mut self, subprotocol: Option<String>, commands: mpsc::UnboundedSender<Command>) {
+    pub(super) fn opened(
+        &mut self,
+        subprotocol: Option<String>,
+        commands: mpsc::UnboundedSender<Command>,
+        progress: Progress,
+    ) {
         let State::Connecting { _attempt } = std::mem::replace(&mut self.state, State::Offline) else { return };
         let Some(protocol) = self.settings.protocol(subprotocol.as_deref()) else {
             return self.lost(Cause::Failed("the server did not choose hookup.v2, which is required".into()));
@@ -27,6 +36,7 @@ impl HookupClient {
         let is_greeting = matches!(protocol, Protocol::V2);
         self.state = State::Connected(Connected {
             commands,
+            progress,
             heartbeat: self.settings.common.heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now)),
             stable_at: Some(now + self.settings.backoff.stability()),
             welcome_by: is_greeting.then(|| now + self.settings.connect_timeout),

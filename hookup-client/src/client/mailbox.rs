@@ -31,7 +31,7 @@ impl Handler<Heard> for HookupClient {
             heartbeat.heard(now());
         }
         match news {
-            News::Opened { subprotocol, commands } => self.opened(subprotocol, commands),
+            News::Opened { subprotocol, commands, progress } => self.opened(subprotocol, commands, progress),
             News::Failed(words) => self.lost(Cause::Failed(words)),
             News::Notice(Notice::Frames(frames)) => {
                 if let (Err(reason), State::Connected(connected)) = (self.core.receive(frames), &mut self.state) {

@@ -14,7 +14,7 @@ use hookup_core::{
     driver::{Alarm, Drive, Driver, now},
     heartbeat::{Beat, Heartbeat},
     session::{Called, Opened, SessionCore},
-    transport::Command,
+    transport::{Command, Progress},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -58,6 +58,7 @@ enum State {
 
 struct Connected {
     commands: mpsc::UnboundedSender<Command>,
+    progress: Progress,
     heartbeat: Option<Heartbeat>,
     /// When the connection will have lasted long enough for the backoff schedule to start again; `None` when it has.
     stable_at: Option<Instant>,
@@ -170,6 +171,7 @@ impl HookupClient {
                     connected.stable_at = None;
                     self.schedule.reset();
                 }
+                let mut dead = self.core.is_stalled(connected.progress.count(), now).then_some(Cause::Stalled);
                 if let Some(heartbeat) = &mut connected.heartbeat {
                     if !self.core.is_reading() {
                         heartbeat.heard(now);
@@ -177,8 +179,11 @@ impl HookupClient {
                     match heartbeat.poll(now) {
                         Beat::Wait => {}
                         Beat::Ping => connected.command(Command::Ping),
-                        Beat::Dead => self.lost(Cause::Silent),
+                        Beat::Dead => dead = Some(Cause::Silent),
                     }
+                }
+                if let Some(cause) = dead {
+                    self.lost(cause);
                 }
             }
             _ => {}

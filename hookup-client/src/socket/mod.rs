@@ -11,7 +11,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
-    transport::{CLOSE_TIMEOUT, Command, Notice, ReadGate},
+    transport::{CLOSE_TIMEOUT, Command, Notice, Progress, ReadGate},
     ws::{Batch, Decoder, End, Outgoing, Role},
 };
 use tokio::{
@@ -59,6 +59,7 @@ where
         read: BytesMut,
         limits: Limits,
         commands: UnboundedReceiver<Command>,
+        progress: Progress,
         tell: Tell,
     ) -> Self {
         let mut decoder = Decoder::new(Role::Client, limits.max_message_bytes);
@@ -69,7 +70,7 @@ where
             gate: ReadGate::new(limits.inbox),
             commands,
             tell,
-            out: Output::new(),
+            out: Output::new(progress),
             pong: None,
             closing: None,
             ending: None,
@@ -235,7 +236,7 @@ mod tests {
                 *counted.borrow_mut() += n;
             }
         };
-        let mut socket = Socket::new(ours, BytesMut::new(), Limits::default(), receiver, tell);
+        let mut socket = Socket::new(ours, BytesMut::new(), Limits::default(), receiver, Progress::default(), tell);
         for command in [transmit(1), Command::Close(CloseCode::NORMAL.into()), transmit(3)] {
             commands.send(command).expect("lives");
         }
@@ -286,7 +287,7 @@ mod tests {
             }
         };
         commands.send(transmit(5)).expect("lives");
-        Socket::new(Breaks(130), BytesMut::new(), Limits::default(), receiver, tell).run().await;
+        Socket::new(Breaks(130), BytesMut::new(), Limits::default(), receiver, Progress::default(), tell).run().await;
         assert_eq!(written, 2);
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use bytes::{Buf as _, BytesMut};
 use hookup_core::{
     Cause,
+    transport::Progress,
     ws::{Encoder, Outgoing, Role},
 };
 use tokio::io::AsyncWrite;
@@ -29,10 +30,11 @@ pub(super) struct Output {
     /// Where the frames end that do not count as written yet.
     ends: VecDeque<u64>,
     is_flushed: bool,
+    progress: Progress,
 }
 
 impl Output {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(progress: Progress) -> Self {
         Self {
             encoder: Encoder::new(Role::Client),
             bytes: BytesMut::new(),
@@ -41,6 +43,7 @@ impl Output {
             counted: 0,
             ends: VecDeque::new(),
             is_flushed: true,
+            progress,
         }
     }
 
@@ -80,6 +83,7 @@ impl Output {
                 Poll::Ready(Ok(n)) => {
                     self.bytes.advance(n);
                     self.taken += n as u64;
+                    self.progress.note();
                 }
                 Poll::Ready(Err(error)) => {
                     self.counted = self.taken;

@@ -38,11 +38,20 @@ impl SessionCore {
         };
         let failed = match refusal {
             Some(reason) => Some(Failed { outbound, reason, waiter }),
-            None => self.outgoing.accept(outbound, waiter),
+            None => self.offer(outbound, waiter),
         };
         if let Some(failed) = failed {
             self.fail(failed);
         }
+    }
+
+    fn offer(&mut self, outbound: Outbound, waiter: Waiter) -> Option<Failed> {
+        self.slow.accepts(self.outgoing.usage());
+        let refused = self.outgoing.accept(outbound, waiter)?;
+        if self.is_open() {
+            self.slow.refused();
+        }
+        Some(refused)
     }
 
     fn accept_volatile(&mut self, outbound: Outbound, waiter: Waiter) {

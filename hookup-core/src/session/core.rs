@@ -14,6 +14,7 @@ use super::{
     inbox::{Inbox, Origin},
     links::Links,
     outgoing::Outgoing,
+    slow::Slow,
 };
 use crate::{
     ack::{AckHandle, AckOp, AckOutcomes},
@@ -42,6 +43,7 @@ pub struct SessionCore {
     pub(super) armed: Armed,
     pub(super) submissions: Submissions,
     pub(super) flow: Flow,
+    pub(super) slow: Slow,
     /// Counts the connections.
     pub(super) connection: u64,
     /// The first connection whose frames the present transport counts.
@@ -77,6 +79,7 @@ impl SessionCore {
             armed: Armed::default(),
             submissions: Submissions::default(),
             flow: Flow::new(limits.inbox),
+            slow: Slow::new(&limits),
             connection: 0,
             credited_from: 0,
             is_connected: false,
@@ -171,6 +174,7 @@ impl SessionCore {
         self.is_broken = false;
         self.goaway = None;
         self.flow.reset();
+        self.slow.reset();
         self.outgoing.retry();
         self.changed = true;
     }
@@ -194,6 +198,7 @@ impl SessionCore {
         }
         self.is_connected = false;
         self.flow.reset();
+        self.slow.reset();
     }
 
     /// Whether the handler was told `Connected`; it is now to be told `Disconnected`.

@@ -123,6 +123,13 @@ impl Links {
         }
     }
 
+    /// A message was dropped, unsent, as there was no room for it.
+    pub(super) fn dropped(&mut self, seq: u64) {
+        if let Some(link) = &mut self.v2 {
+            link.dropped(seq);
+        }
+    }
+
     pub(super) fn room(&self) -> usize {
         self.v2_ref().map_or_else(|| self.formats.room(), v2::Link::room)
     }

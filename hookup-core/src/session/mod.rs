@@ -16,6 +16,8 @@ mod links;
 mod opening;
 mod outgoing;
 mod room;
+mod slow;
+mod stall;
 mod submission;
 mod turn;
 mod waiters;
@@ -35,6 +37,10 @@ pub use self::{
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutboxPolicy {
+    /// It is refused, as with `DropNewest`; and the connection is closed with 4429, so that the peer learns that it is too
+    /// slow. A session of `hookup.v2` goes on with its next connection, which is not closed for this before half of the
+    /// outbox has been free. For servers, and their default; a client cannot use it.
+    Close,
     /// It is refused, and given back: [`SendFailure::Full`](crate::SendFailure::Full).
     #[default]
     DropNewest,

@@ -54,7 +54,7 @@ impl Room {
     /// Whether a message is taken.
     pub(super) fn admits(&self, bytes: u64) -> bool {
         match self.policy {
-            OutboxPolicy::DropNewest => self.usage.admits(bytes, self.bound),
+            OutboxPolicy::Close | OutboxPolicy::DropNewest => self.usage.admits(bytes, self.bound),
             OutboxPolicy::DropOldest => {
                 let Usage { messages, bytes: held } = self.bound;
                 let most = Usage { messages: messages.saturating_mul(MOST), bytes: held.saturating_mul(MOST as u64) };

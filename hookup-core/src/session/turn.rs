@@ -56,7 +56,7 @@ impl SessionCore {
 
     /// When [`SessionCore::poll`] is to be called at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        self.retry_at
+        self.retry_at.into_iter().chain(self.slow.stall.deadline()).min()
     }
 
     /// Whether something changed since the last poll that nothing else wakes the actor for.

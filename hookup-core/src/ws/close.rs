@@ -31,7 +31,7 @@ impl CloseCode {
     pub const HELLO_TIMEOUT: Self = Self(4408);
     /// 4409: another connection of the same session took over.
     pub const SUPERSEDED: Self = Self(4409);
-    /// 4429: what waits for this peer is above its bound. Reserved: not sent by this version.
+    /// 4429: the peer is too slow: what waits for it is above its bound, or it has stopped reading.
     pub const TOO_SLOW: Self = Self(4429);
 
     /// Whether the code may stand in a close frame (RFC 6455, sections 7.4.1 and 7.4.2).

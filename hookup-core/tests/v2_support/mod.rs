@@ -263,6 +263,11 @@ pub(crate) fn acked(run: &str, seq: u64) -> String {
     format!("{{\"type\":\"ack\",\"run\":\"{run}\",\"seq\":{seq}}}")
 }
 
+/// A skip of places of which so many were dropped.
+pub(crate) fn dropped(seq: u64, to: u64, lost: u64) -> String {
+    format!("{{\"type\":\"skip\",\"seq\":{seq},\"to\":{to},\"lost\":{lost}}}")
+}
+
 pub(crate) fn skipped(seq: u64, to: u64) -> String {
     format!("{{\"type\":\"skip\",\"seq\":{seq},\"to\":{to}}}")
 }

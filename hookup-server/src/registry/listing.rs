@@ -20,7 +20,7 @@ pub(super) enum Listing {
 impl HookupServer {
     /// Asks the store which sessions it has, unless that is known, or being asked.
     pub(super) fn list(&mut self, ctx: &mut Context<Self>) {
-        if !matches!(self.listing, Listing::Unknown) || self.stopping {
+        if !matches!(self.listing, Listing::Unknown) || self.stopping.is_some() {
             return;
         }
         self.listing = Listing::Asked(Vec::new());

@@ -1,12 +1,14 @@
 //! What the registry is told and asked.
 
-use actix::{Addr, Context, Handler, Message};
-use hookup_core::{Peer, PeerId, SessionEnd, SessionId};
+use std::time::Duration;
+
+use actix::{Addr, AsyncContext as _, Context, Handler, Message};
+use hookup_core::{LONGEST, Peer, PeerId, SessionEnd, SessionId, driver::now};
 
 use super::HookupServer;
 use crate::{
     attach::Attach,
-    session::{Session, Stop as StopSession},
+    session::{Abandon, Session, Stop as StopSession},
 };
 
 /// A session of a format has begun.
@@ -42,17 +44,18 @@ pub(crate) enum Change {
 #[rtype(result = "Vec<Peer>")]
 pub(crate) struct Peers;
 
-/// Closes all sessions, and each that comes later; answered when none is left.
+/// Closes all sessions, and each that comes later; answered when none is left, or this time is over, with how many were left
+/// then.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Stop;
+#[rtype(result = "usize")]
+pub(crate) struct Stop(pub(crate) Duration);
 
 impl Handler<Joined> for HookupServer {
     type Result = ();
 
     fn handle(&mut self, Joined(peer, addr): Joined, ctx: &mut Context<Self>) {
-        if self.stopping {
-            addr.do_send(StopSession);
+        if self.stopping.is_some() {
+            self.stop_session(&addr);
         } else {
             // It has its connection already; as many of those are let in as there may be sessions.
             self.make_room(ctx);
@@ -105,7 +108,7 @@ impl Handler<OfSession> for HookupServer {
                 self.leaving -= usize::from(slot.leaving.take().is_some());
                 let (addr, waiting) = (slot.addr.clone(), slot.waiting.take());
                 match (addr, waiting) {
-                    (Some(addr), Some(attach)) if !self.stopping => addr.do_send(attach),
+                    (Some(addr), Some(attach)) if self.stopping.is_none() => addr.do_send(attach),
                     // A connection that is dropped is closed.
                     _ => {}
                 }
@@ -130,21 +133,49 @@ impl Handler<Peers> for HookupServer {
 }
 
 impl Handler<Stop> for HookupServer {
-    type Result = actix::ResponseFuture<()>;
+    type Result = actix::ResponseFuture<usize>;
 
-    fn handle(&mut self, Stop: Stop, ctx: &mut Context<Self>) -> Self::Result {
-        self.stopping = true;
+    fn handle(&mut self, Stop(within): Stop, ctx: &mut Context<Self>) -> Self::Result {
+        let within = within.min(LONGEST);
+        let until = now() + within;
+        self.stopping = Some(self.stopping.map_or(until, |earlier| earlier.min(until)));
         self.stop_listing(ctx);
-        let resumable = self.sessions.values().filter_map(|slot| slot.addr.as_ref());
-        for addr in self.plain.values().map(|(_, addr)| addr).chain(resumable) {
-            addr.do_send(StopSession);
-        }
+        self.all_sessions().for_each(|addr| self.stop_session(addr));
         let (sender, stopped) = tokio::sync::oneshot::channel();
         self.stopped.push(sender);
         self.check_stopped();
-        Box::pin(async move {
-            // An error is a server that has gone with its System.
-            let _ = stopped.await;
-        })
+        if !self.stopped.is_empty() {
+            ctx.run_later(within, |server, _| server.abandon());
+        }
+        // An error is a server that has gone with its System.
+        Box::pin(async move { stopped.await.unwrap_or_default() })
+    }
+}
+
+impl HookupServer {
+    fn all_sessions(&self) -> impl Iterator<Item = &Addr<Session>> {
+        let resumable = self.sessions.values().filter_map(|slot| slot.addr.as_ref());
+        self.plain.values().map(|(_, addr)| addr).chain(resumable)
+    }
+
+    /// Has a session end, in the time that the server has.
+    pub(super) fn stop_session(&self, addr: &Addr<Session>) {
+        if let Some(until) = self.stopping {
+            addr.do_send(StopSession { until });
+        }
+    }
+
+    /// The time is over: what is left ends as it is.
+    fn abandon(&mut self) {
+        if self.stopped.is_empty() {
+            return;
+        }
+        self.all_sessions().for_each(|addr| addr.do_send(Abandon));
+        let left = self.plain.len() + self.sessions.len();
+        for slot in self.sessions.values_mut() {
+            // A connection that is dropped is closed.
+            slot.waiting = None;
+        }
+        self.tell_stopped(left);
     }
 }

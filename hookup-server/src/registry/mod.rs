@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     sync::Arc,
+    time::Instant,
 };
 
 use actix::{Actor, ActorFutureExt as _, Addr, Arbiter, AsyncContext as _, Context, WrapFuture as _};
@@ -42,8 +43,9 @@ pub struct HookupServer {
     is_expiring: bool,
     /// How many sessions are about to end.
     leaving: usize,
-    stopping: bool,
-    stopped: Vec<actix::dev::OneshotSender<()>>,
+    /// The server stops, and has ended by then.
+    stopping: Option<Instant>,
+    stopped: Vec<actix::dev::OneshotSender<usize>>,
 }
 
 /// A session of `hookup.v2`.
@@ -88,14 +90,14 @@ impl HookupServer {
             listing: Listing::default(),
             is_expiring: false,
             leaving: 0,
-            stopping: false,
+            stopping: None,
             stopped: Vec::new(),
         }
     }
 
     /// Brings a connection and its session together.
     fn attach(&mut self, attach: Attach, ctx: &mut Context<Self>) {
-        if self.stopping {
+        if self.stopping.is_some() {
             return attach.connection.refuse(CloseCode::AWAY.into());
         }
         let id = attach.hello.session;
@@ -159,7 +161,7 @@ impl HookupServer {
     /// Ends the next session that was stored before the server was started and that nobody has asked for.
     fn expire_stored(&mut self, ctx: &mut Context<Self>) {
         if self.is_expiring
-            && !self.stopping
+            && self.stopping.is_none()
             && let Some(id) = self.stored.pop_front()
         {
             self.end_stored(id, SessionEnd::Expired, ctx);
@@ -193,8 +195,8 @@ impl HookupServer {
         // A worker's thread may be the connection's; that of a session which nobody asks for does not matter.
         let arbiter = slot.waiting.as_ref().map_or_else(Arbiter::current, |attach| attach.arbiter.clone());
         let addr = Session::resumable(&self.settings, ctx.address(), &arbiter, id, opened);
-        if self.stopping {
-            addr.do_send(StopSession);
+        if let Some(until) = self.stopping {
+            addr.do_send(StopSession { until });
         } else if let Some(attach) = slot.waiting.take() {
             // If it was opened to be ended, it is asked for after all.
             self.leaving -= usize::from(slot.leaving.take().is_some());
@@ -228,10 +230,14 @@ impl HookupServer {
 
     fn check_stopped(&mut self) {
         if self.plain.is_empty() && self.sessions.is_empty() {
-            for stopped in self.stopped.drain(..) {
-                // Whoever asked may have stopped waiting.
-                let _ = stopped.send(());
-            }
+            self.tell_stopped(0);
+        }
+    }
+
+    fn tell_stopped(&mut self, left: usize) {
+        for stopped in self.stopped.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = stopped.send(left);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What a session is sent: its connections, what they bring, and what the server and the user want of it.
 
-use actix::{AsyncContext as _, Context, Handler, Message, Recipient};
+use std::time::Instant;
+
+use actix::{ActorContext as _, AsyncContext as _, Context, Handler, Message};
 use hookup_core::{
     Cause, CloseCode, ClosePeer, CloseReason, Error, Event, Outbound, SessionEnd,
     ack::AckOutcomes,
@@ -12,23 +14,31 @@ use hookup_core::{
 use super::{Kind, Phase, Session};
 use crate::{
     attach::{Attach, Heard},
+    line::Transport,
     registry::Change,
 };
 
 /// The connection of a format's session is open.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Opened(pub(crate) Recipient<Command>);
+pub(crate) struct Opened(pub(crate) Transport);
 
 /// The session's place is needed, or its time is over: it is to end for this reason, unless it has a connection.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Evict(pub(crate) SessionEnd);
 
-/// The server stops.
+/// The server stops, and is to have ended by then.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Stop;
+pub(crate) struct Stop {
+    pub(crate) until: Instant,
+}
+
+/// The server's time to stop is over: the session ends as it is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Abandon;
 
 impl Handler<Opened> for Session {
     type Result = ();
@@ -72,7 +82,7 @@ impl Handler<Attach> for Session {
         self.core.claim(principal.clone());
         if let Some(old) = self.connection.take() {
             let reason = CloseReason::from(CloseCode::SUPERSEDED);
-            old.commands.do_send(Command::Close(reason.clone()));
+            old.transport.send(Command::Close(reason.clone()));
             if self.core.take_told() {
                 self.core.tell(Event::Disconnected(Cause::WeClosed(reason)));
             }
@@ -154,7 +164,7 @@ impl Handler<Evict> for Session {
 impl Handler<Stop> for Session {
     type Result = ();
 
-    fn handle(&mut self, Stop: Stop, _: &mut Context<Self>) {
+    fn handle(&mut self, Stop { until }: Stop, _: &mut Context<Self>) {
         self.stopping = true;
         if let (Kind::Resumable(_), None, Phase::Running) = (&self.kind, &self.connection, &self.phase) {
             return self.stop();
@@ -163,7 +173,20 @@ impl Handler<Stop> for Session {
         let (from, to) = self.settings.retry;
         self.core.send_goaway(from, to);
         self.core.stop_accepting();
-        self.closing.get_or_insert((CloseCode::AWAY.into(), now() + FLUSH_TIMEOUT));
+        let until = until.min(now() + FLUSH_TIMEOUT);
+        let (_, earlier) = self.closing.get_or_insert((CloseCode::AWAY.into(), until));
+        *earlier = until.min(*earlier);
+    }
+}
+
+impl Handler<Abandon> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Abandon: Abandon, ctx: &mut Context<Self>) {
+        let (id, unsent) = (self.core.peer().id(), self.core.unsent());
+        tracing::warn!(?id, unsent, "the server's time to stop is over, and this session has not ended");
+        self.command(Command::Abort);
+        ctx.stop();
     }
 }
 

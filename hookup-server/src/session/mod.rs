@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use actix::{Actor, ActorContext as _, Addr, ArbiterHandle, AsyncContext as _, Context, Recipient};
+use actix::{Actor, ActorContext as _, Addr, ArbiterHandle, AsyncContext as _, Context};
 use futures_util::FutureExt as _;
 use hookup_core::{
     Cause, CloseCode, CloseReason, Event, MemoryOutbox, Peer, SessionEnd, SessionId, WireFormat,
@@ -22,9 +22,10 @@ use hookup_core::{
     transport::Command,
 };
 
-pub(crate) use self::mailbox::{Evict, Opened, Stop};
+pub(crate) use self::mailbox::{Abandon, Evict, Opened, Stop};
 use crate::{
     builder::Settings,
+    line::Transport,
     registry::{Change, HookupServer, Joined, Left, OfSession},
 };
 
@@ -75,7 +76,7 @@ enum Kind {
 }
 
 struct Connected {
-    commands: Recipient<Command>,
+    transport: Transport,
     heartbeat: Option<Heartbeat>,
 }
 
@@ -160,14 +161,14 @@ impl Session {
 
     fn command(&self, command: Command) {
         if let Some(connection) = &self.connection {
-            connection.commands.do_send(command);
+            connection.transport.send(command);
         }
     }
 
-    fn begin_connection(&mut self, commands: Recipient<Command>) {
+    fn begin_connection(&mut self, transport: Transport) {
         let heartbeat = self.settings.common.heartbeat;
         let heartbeat = heartbeat.map(|(interval, missed)| Heartbeat::new(interval, missed, now()));
-        self.connection = Some(Connected { commands, heartbeat });
+        self.connection = Some(Connected { transport, heartbeat });
         self.connections += 1;
         self.expires = None;
         // An end for good is not put off by another connection.
@@ -232,9 +233,13 @@ impl Session {
         let connection = &self.connection;
         self.core.poll(now, cx, |frames, credit| {
             if let Some(connection) = connection {
-                connection.commands.do_send(Command::Transmit { frames, credit });
+                connection.transport.send(Command::Transmit { frames, credit });
             }
         });
+        if self.core.take_too_slow() {
+            let reason = CloseReason::new(CloseCode::TOO_SLOW, "more waits to be sent than is kept");
+            self.closing = Some((reason, now));
+        }
         if let Some((reason, deadline)) = &self.closing
             && self.connection.is_some()
             && (self.core.is_flushed() || *deadline <= now)
@@ -246,6 +251,12 @@ impl Session {
         }
         if self.expires.is_some_and(|at| at <= now) {
             return self.end(SessionEnd::Expired);
+        }
+        if let Some(connection) = &self.connection
+            && self.core.is_stalled(connection.transport.progress(), now)
+        {
+            self.command(Command::Abort);
+            return self.disconnected(Cause::Stalled);
         }
         let is_reading = self.core.is_reading();
         let heartbeat = self.connection.as_mut().and_then(|connection| connection.heartbeat.as_mut());

@@ -52,7 +52,7 @@ pub(crate) async fn run(life: Life, memory_store: bool) -> hookup_examples::Resu
     tokio::select! {
         served = server.into_future() => served?,
         order = orders(&stop) => if order? {
-            hookup.stop().await;
+            hookup.stop(Duration::from_secs(60)).await;
         }
     }
     Ok(())

@@ -101,6 +101,8 @@ pub enum Incoming {
         seq: u64,
         /// The last.
         to: u64,
+        /// How many of them were dropped, as there was no room for them.
+        lost: u64,
     },
     /// `ack`, or `nack` with a reason.
     Ack {
@@ -185,9 +187,13 @@ impl Incoming {
             "run" => fields.run()?.map(Self::Run).ok_or_else(|| bad("a run without its id")),
             "skip" => {
                 let (seq, to) = (fields.seq()?, number(fields.to, "to")?);
-                match to < seq || to > MAX_SEQ {
-                    true => Err(bad("a skip to a seq that is out of range")),
-                    false => Ok(Self::Skip { seq, to }),
+                if to < seq || to > MAX_SEQ {
+                    return Err(bad("a skip to a seq that is out of range"));
+                }
+                let lost = fields.lost.map_or(Ok(0), |lost| number(Some(lost), "lost"))?;
+                match lost > to - seq + 1 {
+                    true => Err(bad("a skip that lost more than it skips")),
+                    false => Ok(Self::Skip { seq, to, lost }),
                 }
             }
             "hello" => {
@@ -222,6 +228,8 @@ struct Fields<'a> {
     seq: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     to: Option<&'a RawValue>,
+    #[serde(borrow)]
+    lost: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     content: Option<&'a RawValue>,
     #[serde(borrow)]

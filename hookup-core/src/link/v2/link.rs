@@ -9,7 +9,7 @@ use super::{
     Limits,
     frame::{Hello, Incoming, RunOffer, Welcome, Window, bad},
     ids::{MessageKey, RunId, SessionId},
-    receiving::{Receiving, Taken},
+    receiving::{Receiving, Skipped, Taken},
     sending::{Done, Sending},
     state::State,
 };
@@ -93,6 +93,11 @@ impl Link {
             self.principal = principal;
             self.changes += 1;
         }
+    }
+
+    /// The message at this place of the outbox was dropped, unsent, as there was no room for it.
+    pub fn dropped(&mut self, place: u64) {
+        self.sending.dropped(place);
     }
 
     /// The place in the outbox behind which the present run's messages are to lie.
@@ -201,8 +206,14 @@ impl Link {
                 }
                 Ok(())
             }
-            Incoming::Skip { seq, to } => {
-                self.changes += u64::from(self.receiving.skip(seq, to)?);
+            Incoming::Skip { seq, to, lost } => {
+                match self.receiving.skip(seq, to, lost)? {
+                    Skipped::Nothing => {}
+                    Skipped::Settled => self.changes += 1,
+                    Skipped::Gap { missed, run } => {
+                        self.news.push_back(News::Gap { missed, ticket: Ticket::Sequenced { run, seq: to } });
+                    }
+                }
                 Ok(())
             }
             Incoming::Ack { run, seq, refused } => {

@@ -161,22 +161,28 @@ impl Receiving {
         Ok(Taken::New { run: run.run, redelivered: run.maybe.is_some_and(|maybe| seq <= maybe) })
     }
 
-    /// These carry nothing; whether that moved the cursor.
-    pub(super) fn skip(&mut self, seq: u64, to: u64) -> Result<bool, CloseReason> {
+    /// These carry nothing, and so many of them were dropped by the peer.
+    pub(super) fn skip(&mut self, seq: u64, to: u64, lost: u64) -> Result<Skipped, CloseReason> {
         let run = self.present()?;
         if seq > run.taken + 1 {
             return Err(bad("a skip with a hole before it"));
         }
         if to <= run.taken {
             run.again |= to <= run.cursor;
-            return Ok(false);
+            return Ok(Skipped::Nothing);
+        }
+        // Of some it may have been told before.
+        let missed = lost.min(to - run.taken);
+        if missed > 0 {
+            run.taken = to;
+            return Ok(Skipped::Gap { missed, run: run.run });
         }
         match run.skips.back_mut() {
             Some((_, end)) if *end == run.taken => *end = to,
             _ => run.skips.push_back((run.taken, to)),
         }
         run.taken = to;
-        Ok(self.settle())
+        Ok(if self.settle() { Skipped::Settled } else { Skipped::Nothing })
     }
 
     /// A message, or the news of a gap that ends with `seq`, was handled; whether the cursor moved.
@@ -227,6 +233,17 @@ impl Receiving {
         run.again = false;
         Some(render::ack(named, run.acked))
     }
+}
+
+/// What a skip comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Skipped {
+    /// Nothing that is new, or nothing yet.
+    Nothing,
+    /// A cursor moved.
+    Settled,
+    /// The handler is to be told first.
+    Gap { missed: u64, run: RunId },
 }
 
 impl Run {

@@ -28,8 +28,9 @@ pub(super) fn run(run: RunId) -> Frame {
     Frame::Text(format!("{{\"type\":\"run\",\"run\":\"{run}\"}}").into())
 }
 
-pub(super) fn skip(seq: u64, to: u64) -> Frame {
-    Frame::Text(format!("{{\"type\":\"skip\",\"seq\":{seq},\"to\":{to}}}").into())
+pub(super) fn skip(seq: u64, to: u64, lost: u64) -> Frame {
+    let lost = if lost > 0 { format!(",\"lost\":{lost}") } else { String::new() };
+    Frame::Text(format!("{{\"type\":\"skip\",\"seq\":{seq},\"to\":{to}{lost}}}").into())
 }
 
 /// The `run` part of an ack, where it is not that of the last ack.

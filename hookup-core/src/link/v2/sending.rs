@@ -13,6 +13,7 @@ use crate::{
     link::Transmit,
     outbound::Outbound,
     outbox::{Entry, Usage},
+    ranges::Ranges,
     ws::CloseReason,
 };
 
@@ -39,6 +40,8 @@ pub(super) struct Sending {
     window: Usage,
     max_frame_bytes: usize,
     max_frame_bytes_here: usize,
+    /// Places of messages that were dropped, as there was no room for them: the peer is told how many they were.
+    lost: Ranges,
     /// Refusals of messages that an earlier process sent, and that were not loaded yet.
     early_refusals: BTreeMap<u64, String>,
 }
@@ -83,6 +86,7 @@ impl Sending {
             window: bound,
             max_frame_bytes,
             max_frame_bytes_here: max_frame_bytes,
+            lost: Ranges::default(),
             early_refusals: BTreeMap::new(),
         }
     }
@@ -100,6 +104,11 @@ impl Sending {
     /// The place behind the last of run `i`, as far as it is known here.
     fn end(&self, i: usize) -> u64 {
         self.runs.get(i + 1).map_or(self.committed.max(self.base()), |next| next.own.base)
+    }
+
+    /// The message at this place was dropped, unsent.
+    pub(super) fn dropped(&mut self, place: u64) {
+        self.lost.insert(place..place + 1);
     }
 
     /// The outbox has confirmed all messages up to this place.
@@ -243,6 +252,8 @@ impl Sending {
             let refused = refused.take_if(|(place, _)| *place == entry.seq).map(|(_, reason)| reason);
             done(Done { entry, refused });
         }
+        let handled = self.runs.iter().rev().find(|run| run.own.acked > 0);
+        self.lost.remove_upto(handled.map_or(0, |run| run.own.base + run.own.acked));
         self.early_refusals.extend(refused);
         if self.early_refusals.len() > self.bound.messages {
             self.early_refusals.pop_first();
@@ -337,9 +348,10 @@ impl Sending {
         if self.reached + 1 < place {
             // What lay between was withdrawn, or the outbox could not keep it.
             let from = self.reached + 1 - run.own.base;
+            let lost = self.lost.count(self.reached + 1..place);
             self.reached = place - 1;
             run.sent = run.sent.max(seq - 1);
-            return Some(Transmit::Frame(render::skip(from, seq - 1)));
+            return Some(Transmit::Frame(render::skip(from, seq - 1, lost)));
         }
         let frame = render::message(entry.outbound.message(), Some(seq));
         if frame.len() > self.max_frame_bytes_here || seq > MAX_SEQ {

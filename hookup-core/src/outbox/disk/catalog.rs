@@ -23,12 +23,12 @@ use super::{
     failed,
     label::Kind,
     ledger::Summary,
-    ranges::Ranges,
     value::{Fields, put_varint},
 };
 use crate::{
     link::v2::SessionId,
     outbox::{OutboxError, Usage},
+    ranges::Ranges,
 };
 
 /// The key in sled's default tree that says whose directory it is, and the one that says up to which file of the log all

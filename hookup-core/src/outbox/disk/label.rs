@@ -36,9 +36,15 @@ impl Kind {
         [Label::Making, Label::Made].iter().any(|label| label.words(self) == words)
     }
 
-    /// Whether a label that was cut short may have been this kind's.
-    fn may_be_labelled(self, start: &str) -> bool {
-        [Label::Making, Label::Made].iter().any(|label| label.words(self).starts_with(start))
+    /// Whether a label that was cut short, or written over in part, may have been this kind's: what a loss of power left
+    /// unwritten is as it was before, or zero.
+    fn may_be_labelled(self, words: &str) -> bool {
+        let [making, made] = [Label::Making, Label::Made].map(|label| label.words(self).as_bytes());
+        let may_be = |(at, byte): (usize, &u8)| match byte {
+            0 => at < making.len().max(made.len()),
+            byte => making.get(at) == Some(byte) || made.get(at) == Some(byte),
+        };
+        words.as_bytes().iter().enumerate().all(may_be)
     }
 }
 
@@ -79,7 +85,7 @@ impl Label {
         if words == Self::Made.words(kind) {
             return Ok(Some(Self::Made));
         }
-        // A label that was cut short is one whose directory nobody has used yet.
+        // A label that was not written as a whole is one whose directory nobody has used yet.
         if kind.may_be_labelled(&words) {
             return Ok(Some(Self::Making));
         }
@@ -186,6 +192,24 @@ mod tests {
                 let directory = labelled(&words[..len]);
                 assert_eq!(Label::read(directory.path(), kind).expect("reads"), Some(Label::Making));
             }
+        }
+    }
+
+    #[test]
+    fn a_label_that_was_written_over_in_part_is_of_a_directory_that_is_being_made() {
+        for kind in [Kind::Outbox, Kind::Sessions] {
+            let [making, made] = [Label::Making, Label::Made].map(|label| label.words(kind));
+            for at in 0..making.len().min(made.len()) {
+                for torn in [
+                    format!("{}{}", &made[..at], &making[at..]),
+                    format!("{}{}", &making[..at], &made[at..]),
+                    format!("{}{}", &made[..at], "\0".repeat(made.len() - at)),
+                ] {
+                    let read = Label::read(labelled(&torn).path(), kind).expect("reads");
+                    assert_eq!(read == Some(Label::Made), torn == made, "{torn:?}");
+                }
+            }
+            assert!(Label::read(labelled("This directory is an outbox of Hookup, version 2.\n").path(), kind).is_err());
         }
     }
 

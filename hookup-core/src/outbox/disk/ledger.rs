@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{ranges::Ranges, record::Head};
-use crate::outbox::{Removal, Usage};
+use super::record::Head;
+use crate::{
+    outbox::{Removal, Usage},
+    ranges::Ranges,
+};
 
 /// How much of a file one place may span, in bytes: about as much as is read at once.
 const EXTENT_BYTES: u64 = 64 * 1024;

@@ -31,7 +31,6 @@ mod log;
 mod options;
 mod outbox;
 mod quarantine;
-mod ranges;
 mod record;
 mod recovery;
 mod reserve;

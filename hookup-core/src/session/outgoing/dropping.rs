@@ -25,6 +25,7 @@ impl Outgoing {
             && let Some(Entry { seq, outbound }) = self.keeper.withdraw()
         {
             self.room.remove(seq, outbound.message().len() as u64);
+            self.lost.push(seq);
             let waiter = self.waiters.take(seq);
             self.dropped.push(Failed { outbound, reason: SendFailure::Dropped, waiter });
         }
@@ -35,7 +36,7 @@ impl Outgoing {
         while self.room.excess().is_some()
             && let Some(entry) = links.take_unsent(self.room.sent())
         {
-            self.drop_entry(entry);
+            self.drop_entry(entry, links);
         }
     }
 
@@ -53,7 +54,7 @@ impl Outgoing {
             let seq = entry.seq;
             let is_ours = seq > self.room.sent() && seq >= self.cursor && !self.keeper.is_removing(seq);
             if is_ours && self.room.excess().is_some() {
-                self.drop_entry(entry);
+                self.drop_entry(entry, links);
             } else if is_ours && is_next && links.room() > 0 {
                 self.push(entry, links);
             } else if is_ours {
@@ -69,7 +70,8 @@ impl Outgoing {
         Ok(())
     }
 
-    fn drop_entry(&mut self, entry: Entry) {
+    fn drop_entry(&mut self, entry: Entry, links: &mut Links) {
+        links.dropped(entry.seq);
         let failed = self.fail(entry, SendFailure::Dropped);
         self.dropped.push(failed);
     }

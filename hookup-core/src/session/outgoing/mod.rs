@@ -52,6 +52,8 @@ pub(super) struct Outgoing {
     /// What was dropped to make room and is not reported yet; and where what may still be dropped begins in the outbox.
     dropped: Vec<Failed>,
     drop_from: u64,
+    /// Those of them whose place the link was not told.
+    lost: Vec<u64>,
     /// The link was given what it had no chance to send yet, and is to have one before that is dropped. For the same reason
     /// loads to drop and loads to send take turns.
     is_fresh: bool,
@@ -97,6 +99,7 @@ impl Outgoing {
             early: Some(VecDeque::new()),
             dropped: Vec::new(),
             drop_from: 0,
+            lost: Vec::new(),
             is_fresh: false,
             sends_next: false,
         }
@@ -192,6 +195,7 @@ impl Outgoing {
 
     /// Lets the outbox work, and gives the link what it has room for. Pending when there is nothing to do.
     pub(super) fn poll(&mut self, links: &mut Links, cx: &mut task::Context<'_>) -> Poll<Report> {
+        self.lost.drain(..).for_each(|seq| links.dropped(seq));
         // A link that waited for a save may have room after it.
         self.save(links);
         if self.is_fresh && links.is_open() && self.room.excess().is_some() {

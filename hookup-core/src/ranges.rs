@@ -4,18 +4,34 @@ use std::{collections::BTreeMap, ops::Range};
 
 /// A set of numbers, kept as ranges: as large as it has holes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Ranges {
+pub(crate) struct Ranges {
     /// From the first number of each range to the one behind its last. They do not touch.
     ends: BTreeMap<u64, u64>,
 }
 
 impl Ranges {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
+    /// How many numbers of `within` are in the set.
+    pub(crate) fn count(&self, within: Range<u64>) -> u64 {
+        self.overlaps(within).map(|range| range.end - range.start).sum()
+    }
+
+    /// Takes out all numbers up to this one.
+    pub(crate) fn remove_upto(&mut self, number: u64) {
+        let behind = number.saturating_add(1);
+        let rest = self.around(behind).map_or(behind, |range| range.end);
+        let ends = self.ends.split_off(&behind);
+        self.ends = ends;
+        if behind < rest {
+            self.ends.insert(behind, rest);
+        }
+    }
+
     /// The ranges, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> {
         self.ends.iter().map(|(&start, &end)| start..end)
     }
 
@@ -25,12 +41,12 @@ impl Ranges {
         (number < end).then_some(start..end)
     }
 
-    pub(super) fn contains(&self, number: u64) -> bool {
+    pub(crate) fn contains(&self, number: u64) -> bool {
         self.around(number).is_some()
     }
 
     /// What of `within` is in the set, in order.
-    pub(super) fn overlaps(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn overlaps(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         // In a range without numbers there are none, be it in the middle of one of the set.
         let around = self.around(within.start).filter(|_| !within.is_empty());
         let first = around.map_or(within.start, |range| range.start);
@@ -40,7 +56,7 @@ impl Ranges {
     }
 
     /// Adds numbers.
-    pub(super) fn insert(&mut self, mut range: Range<u64>) {
+    pub(crate) fn insert(&mut self, mut range: Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -57,7 +73,7 @@ impl Ranges {
     }
 
     /// Takes numbers out, if all of them are there; whether they were.
-    pub(super) fn remove(&mut self, numbers: Range<u64>) -> bool {
+    pub(crate) fn remove(&mut self, numbers: Range<u64>) -> bool {
         if numbers.is_empty() {
             return true;
         }
@@ -112,6 +128,11 @@ mod tests {
                 prop_assert!(ranges.overlaps(start..start + len).all(|range| !range.is_empty()));
                 prop_assert!(ranges.overlaps(start + len..start).next().is_none());
                 prop_assert_eq!(ranges.contains(start), set.contains(&start));
+                prop_assert_eq!(ranges.count(start..start + len), set.range(start..start + len).count() as u64);
+                let (mut rest, mut numbers) = (ranges.clone(), set.clone());
+                rest.remove_upto(start);
+                numbers.retain(|&number| number > start);
+                prop_assert!(rest.iter().flatten().eq(numbers));
             }
         }
     }

@@ -1,0 +1,76 @@
+//! When a peer that takes nothing of what is to be written to it is given up. Pure: the time is passed in.
+
+use std::time::{Duration, Instant};
+
+/// Watches over one connection's writing.
+#[derive(Debug)]
+pub(super) struct Stall {
+    timeout: Duration,
+    /// How often something was taken, and since when nothing has been; `None` while nothing waits to be written.
+    seen: u64,
+    since: Option<Instant>,
+}
+
+impl Stall {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, seen: 0, since: None }
+    }
+
+    /// Another connection begins.
+    pub(super) fn reset(&mut self) {
+        self.since = None;
+    }
+
+    /// Whether the peer is to be given up. `waits` is whether something was handed to the transport that it has not written,
+    /// and `count` how often the socket took something.
+    pub(super) fn poll(&mut self, waits: bool, count: u64, now: Instant) -> bool {
+        if !waits {
+            self.since = None;
+            return false;
+        }
+        if count != self.seen || self.since.is_none() {
+            self.seen = count;
+            self.since = Some(now);
+        }
+        self.deadline().is_some_and(|at| at <= now)
+    }
+
+    /// When to ask again, at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.since.map(|since| since + self.timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_given_up_when_its_time_is_over() {
+        let (mut stall, start) = (Stall::new(10 * SECOND), Instant::now());
+        assert!(!stall.poll(true, 7, start));
+        assert_eq!(stall.deadline(), Some(start + 10 * SECOND));
+        assert!(!stall.poll(true, 7, start + 9 * SECOND));
+        assert!(stall.poll(true, 7, start + 10 * SECOND));
+    }
+
+    #[test]
+    fn whatever_it_takes_gives_it_the_whole_time_again() {
+        let (mut stall, start) = (Stall::new(10 * SECOND), Instant::now());
+        assert!(!stall.poll(true, 1, start));
+        assert!(!stall.poll(true, 2, start + 10 * SECOND), "what was taken in between counts, however late it is seen");
+        assert!(!stall.poll(true, 2, start + 19 * SECOND));
+        assert!(stall.poll(true, 2, start + 20 * SECOND));
+    }
+
+    #[test]
+    fn who_has_nothing_to_take_does_not_stall() {
+        let (mut stall, start) = (Stall::new(10 * SECOND), Instant::now());
+        assert!(!stall.poll(true, 0, start));
+        assert!(!stall.poll(false, 0, start + 5 * SECOND));
+        assert_eq!(stall.deadline(), None);
+        assert!(!stall.poll(true, 0, start + 60 * SECOND));
+    }
+}

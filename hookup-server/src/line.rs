@@ -1,0 +1,181 @@
+//! A hold on a connection's socket from outside of it.
+//!
+//! A connection whose peer stops reading stands still, and with it everything that could close its socket. So the socket is
+//! held twice: by actix-web, and by a duplicate of its handle that lives as long as actix-web's does. Sessions have a weak
+//! reference to it, and can cut the socket at any time.
+
+use std::{
+    any::Any,
+    net::Shutdown,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{self, Poll},
+    time::Duration,
+};
+
+use actix::Recipient;
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::{HttpRequest, dev::Extensions, rt::net::TcpStream};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use hookup_core::transport::{CLOSE_TIMEOUT, Command, Progress};
+use socket2::{SockRef, Socket};
+
+/// How much is handed to a socket at once: a long message is memory that waits, and says nothing of its progress.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// How much of what was written the operating system may hold back unsent: what a peer that stops reading costs there, beside
+/// what is on its way.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 128 * 1024;
+
+/// How long a connection that is to close may take beyond the time in which its peer is to answer.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Gives the server a hold on the sockets of an application's connections, so that it can close those whose peers have
+/// stopped reading: to be given to [`HttpServer::on_connect`](actix_web::HttpServer::on_connect). It takes a second file
+/// descriptor for each connection. [`ServerBuilder::listen`](crate::ServerBuilder::listen) does so by itself.
+///
+/// Without it such a socket stays open until the operating system gives it up, though its session goes on.
+///
+/// It knows TCP connections, plain and with rustls 0.23; others are left as they are. An application that needs `on_connect`
+/// itself calls this from it.
+///
+/// ```no_run
+/// # use actix_web::{App, HttpServer};
+/// # use hookup_server::{Event, HookupServer, Peer};
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// # let hookup = HookupServer::new(|| |_: Event, _: Peer| {}).start()?;
+/// HttpServer::new(move || App::new().service(hookup.resource("/ws")))
+///     .on_connect(hookup_server::on_connect)
+///     .bind(("127.0.0.1", 8125))?
+///     .run()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn on_connect(connection: &dyn Any, data: &mut Extensions) {
+    let tcp = match connection.downcast_ref::<TcpStream>() {
+        Some(tcp) => Some(tcp),
+        None => connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0),
+    };
+    match tcp.map(|tcp| SockRef::from(tcp).try_clone()) {
+        None => {}
+        Some(Ok(socket)) => _ = data.insert(Arc::new(socket)),
+        Some(Err(error)) => tracing::warn!(%error, "the handle of a connection's socket could not be duplicated"),
+    }
+}
+
+/// A connection's socket, for as long as it is open; nothing, where [`on_connect`] was not called.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Line(Weak<Socket>);
+
+impl Line {
+    /// The socket that a request came over, made ready for messages.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        let Some(socket) = request.conn_data::<Arc<Socket>>() else { return Self::default() };
+        let set = socket.set_tcp_nodelay(true);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let set = set.and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES));
+        if let Err(error) = set {
+            tracing::debug!(%error, "a socket's options could not be set");
+        }
+        Self(Arc::downgrade(socket))
+    }
+
+    /// Whether there is a hold on the socket.
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// Ends it at once. What was not sent is dropped.
+    pub(crate) fn cut(&self) {
+        if let Some(socket) = self.0.upgrade() {
+            // An error is a socket that the peer has ended already.
+            let _ = socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.shutdown(Shutdown::Both));
+        }
+    }
+
+    /// Reads it no more, so that it is closed as soon as everything is written: else actix-web would wait for the peer.
+    pub(crate) fn stop_reading(&self) {
+        if let Some(socket) = self.0.upgrade() {
+            // Likewise.
+            let _ = socket.shutdown(Shutdown::Read);
+        }
+    }
+
+    /// Cuts it when its peer has had the time to answer a close frame, if it is still open then.
+    pub(crate) fn cut_late(&self) {
+        // Outside of a runtime the thread has ended, and its sockets with it.
+        if let (true, Ok(runtime)) = (self.is_held(), tokio::runtime::Handle::try_current()) {
+            let line = self.clone();
+            runtime.spawn(async move {
+                tokio::time::sleep(CLOSE_TIMEOUT + GRACE).await;
+                line.cut();
+            });
+        }
+    }
+}
+
+/// A connection, as a session has it: its actor, which may stand still, and what can be done all the same.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    connection: Recipient<Command>,
+    line: Line,
+    progress: Progress,
+}
+
+impl Transport {
+    pub(crate) fn new(connection: Recipient<Command>, line: Line, progress: Progress) -> Self {
+        Self { connection, line, progress }
+    }
+
+    /// Passes a command on; the end of the connection does not depend on its being heard.
+    pub(crate) fn send(&self, command: Command) {
+        match &command {
+            Command::Close(_) => self.line.cut_late(),
+            Command::Abort => self.line.cut(),
+            Command::Transmit { .. } | Command::Ping => {}
+        }
+        self.connection.do_send(command);
+    }
+
+    /// How often the socket took something.
+    pub(crate) fn progress(&self) -> u64 {
+        self.progress.count()
+    }
+}
+
+/// Hands the bytes of a connection to its socket in pieces, and notes how they are taken: each is asked for when the one
+/// before has a place.
+pub(crate) struct Pieces<S> {
+    bytes: S,
+    rest: Bytes,
+    progress: Progress,
+}
+
+impl<S> Pieces<S> {
+    pub(crate) fn new(bytes: S, progress: Progress) -> Self {
+        Self { bytes, rest: Bytes::new(), progress }
+    }
+}
+
+impl<S, E> Stream for Pieces<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    type Item = Result<Bytes, E>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            match std::task::ready!(this.bytes.poll_next_unpin(cx)) {
+                Some(Ok(bytes)) => this.rest = bytes,
+                end => return Poll::Ready(end),
+            }
+        }
+        this.progress.note();
+        let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES));
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
