@@ -6,6 +6,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A server program on a port of its own, ended with the test.
 struct Program {
     child: Child,
@@ -24,7 +26,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        self.child.kill().expect("it can be killed");
+        // It may have ended already.
+        let _ = self.child.kill();
         self.child.wait().expect("it ends");
     }
 }
@@ -58,6 +61,31 @@ fn the_echo_client_prints_what_the_echo_server_sends_back() {
     let (ok, output) = run(env!("CARGO_BIN_EXE_echo_client"), &[&url], "one\ntwo\n");
     assert!(ok, "{output}");
     assert!(output.contains("one\ntwo\n"), "{output}");
+}
+
+#[test]
+fn a_server_ends_in_order_when_it_is_told_to() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Program::start(env!("CARGO_BIN_EXE_echo_server"));
+        let mut socket = TcpStream::connect(&server.addr).expect("connects");
+        let handshake = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        socket.write_all(handshake.as_bytes()).expect("writes");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            socket.read_exact(&mut byte).expect("reads");
+            head.extend(byte);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"));
+        let pid = Pid::from_raw(server.child.id().cast_signed()).expect("a process");
+        kill_process(pid, signal).expect("signals");
+        let mut rest = [0; 4];
+        socket.read_exact(&mut rest).expect("a close frame");
+        assert_eq!(rest, [0x88, 2, 3, 0xe9], "a close with 1001");
+        drop(socket);
+        assert!(server.child.wait().expect("ends").success());
+    }
 }
 
 #[test]

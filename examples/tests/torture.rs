@@ -46,6 +46,7 @@ fn nothing_is_lost_or_repeated_unflagged_or_out_of_order_whatever_happens_to_con
         assert_eq!(count(&result, &format!("/{direction}/accepted")), 100_000, "{result}");
         assert!(count(&result, &format!("/{direction}/handled")) >= 100_000, "{result}");
     }
+    assert!(count(&result, "/terminations") > 0, "{result}");
     assert!(count(&result, "/client_kills") >= 6 && count(&result, "/server_kills") >= 6, "{result}");
     assert!(count(&result, "/harm/cuts") >= 150, "{result}");
     assert!(count(&result, "/harm/stalls") > 0 && count(&result, "/harm/half_closes") > 0, "{result}");

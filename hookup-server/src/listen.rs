@@ -17,6 +17,9 @@ use actix_web::{
 
 use crate::{ConfigError, Hookup, ServerBuilder, on_connect};
 
+/// How long the sockets have to take the last bytes, once all sessions have ended.
+const SHUTDOWN_SECONDS: u64 = 2;
+
 /// Why a server could not listen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,7 +69,7 @@ impl ServerBuilder {
         })
         .on_connect(on_connect)
         .disable_signals()
-        .shutdown_timeout(stop_timeout.as_secs() + 1)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
         .bind(addr)
         .map_err(ListenError::Bind)?;
         let addrs = server.addrs();

@@ -3,13 +3,13 @@
 use std::{io, pin::pin, time::Duration};
 
 use actix_web::dev::Server;
-use futures_util::future::{Either, join3, select};
+use futures_util::future::{Either, join, select};
 
-use crate::{Hookup, signals::Signals};
+use crate::{Hookup, Stopped, signals::Signals};
 
 impl Hookup {
-    /// Serves until SIGTERM or SIGINT comes, and then [stops](Self::stop) in this time: no connection is accepted any more,
-    /// the sessions end in order, and so does the HTTP server, in its own `shutdown_timeout`. A second signal ends it at once.
+    /// Serves until SIGTERM or SIGINT comes, and then [stops](Self::stop) in this time; whoever comes meanwhile is answered with
+    /// 503. Then the HTTP server stops gracefully, in its own `shutdown_timeout`. A second signal ends all at once.
     /// [`ServerBuilder::listen`](crate::ServerBuilder::listen) does this by itself.
     ///
     /// The HTTP server must not take the signals itself:
@@ -41,13 +41,14 @@ impl Hookup {
             return ended;
         }
         tracing::info!("stopping");
-        // The HTTP server stops to listen at once, and waits for its connections, which the sessions close.
-        let stopped = pin!(join3(server, handle.stop(true), self.stop(within)));
-        match select(stopped, pin!(signals.next())).await {
-            Either::Left(((ended, (), stopped), _)) => {
-                tracing::info!(abandoned = stopped.abandoned, "stopped");
-                ended
-            }
+        // The sessions first: those whose clients are at another worker's sockets would end with a worker that has none.
+        let stopping = async {
+            let Stopped { abandoned } = self.stop(within).await;
+            tracing::info!(abandoned, "stopped");
+            handle.stop(true).await;
+        };
+        match select(pin!(join(server, stopping)), pin!(signals.next())).await {
+            Either::Left(((ended, ()), _)) => ended,
             Either::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "a second signal ended it at once")),
         }
     }

@@ -9,6 +9,26 @@ use super::core::SessionCore;
 use crate::event::Event;
 
 impl SessionCore {
+    /// The session is about to end in its process: its handler is given nothing more of what the peer keeps, and sends again.
+    pub fn drain(&mut self) {
+        self.inbox.hold_sequenced();
+        self.changed = true;
+    }
+
+    /// After [`SessionCore::drain`]: ready when the handler is done with what it was given, and what it sent is accepted. To
+    /// be called once per wake-up, when the mailbox is empty.
+    pub fn poll_drained(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        if !self.inbox.is_at_rest() {
+            return Poll::Pending;
+        }
+        if self.inbox.take_worked() {
+            // What it has sent is in the mailbox.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
     /// After [`SessionCore::poll_end`]: tells the handler the rest, and what comes of what it still sends, and then its last
     /// event. To be called once per wake-up, when the mailbox is empty.
     pub fn poll_told(&mut self, now: Instant, cx: &mut task::Context<'_>) -> Poll<()> {

@@ -41,6 +41,8 @@ pub(super) struct Inbox {
     before_last: usize,
     /// Whether the handler was called since this was last asked, and may have sent something.
     has_worked: bool,
+    /// What the peer keeps until it is handled is not handed out any more.
+    holds_sequenced: bool,
 }
 
 /// Where an event came from, and so what is to be done when it has been handled.
@@ -62,6 +64,13 @@ pub(super) enum Origin {
     Panic,
 }
 
+impl Origin {
+    /// Whether it is of `hookup.v2`, and the peer keeps it until it is handled.
+    fn is_sequenced(self) -> bool {
+        matches!(self, Self::Frame { ticket: Ticket::Sequenced { .. }, .. } | Self::Gap { .. })
+    }
+}
+
 impl Inbox {
     pub(super) fn new(handler: Box<dyn EventHandler>) -> Self {
         Self {
@@ -75,6 +84,7 @@ impl Inbox {
             last: None,
             before_last: 0,
             has_worked: false,
+            holds_sequenced: false,
         }
     }
 
@@ -128,14 +138,27 @@ impl Inbox {
 
     /// Whether the handler is at work on a message of `hookup.v2`, of which is to be noted that it was handled.
     pub(super) fn is_running_sequenced(&self) -> bool {
-        matches!(self.running, Some((_, Origin::Frame { ticket: Ticket::Sequenced { .. }, .. } | Origin::Gap { .. })))
+        self.running.as_ref().is_some_and(|(_, origin)| origin.is_sequenced())
+    }
+
+    /// Hands out nothing more that the peer keeps until it is handled, and sends again.
+    pub(super) fn hold_sequenced(&mut self) {
+        self.holds_sequenced = true;
+    }
+
+    /// The next event to hand out, as its place in the queue.
+    fn next(&self) -> Option<usize> {
+        self.queue.iter().position(|(_, origin)| !(self.holds_sequenced && origin.is_sequenced()))
+    }
+
+    /// Whether the handler is done with all that it is to be given.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.running.is_none() && self.dropped == 0 && self.next().is_none()
     }
 
     /// Drops what the peer keeps until it is handled, and sends again.
     pub(super) fn drop_sequenced(&mut self) {
-        self.queue.retain(|(_, origin)| {
-            !matches!(origin, Origin::Frame { ticket: Ticket::Sequenced { .. }, .. } | Origin::Gap { .. })
-        });
+        self.queue.retain(|(_, origin)| !origin.is_sequenced());
     }
 
     /// Whether the handler may have sent something since this was last asked.
@@ -181,7 +204,8 @@ impl Inbox {
                 let count = std::mem::take(&mut self.dropped);
                 self.queue.push_front((Event::Error(Error::FailuresDropped { count }), Origin::State));
             }
-            let Some((mut event, origin)) = self.queue.pop_front() else { return Poll::Pending };
+            let next = self.next().and_then(|at| self.queue.remove(at));
+            let Some((mut event, origin)) = next else { return Poll::Pending };
             self.has_worked = true;
             match origin {
                 Origin::Failure => self.failures -= 1,

@@ -166,16 +166,13 @@ impl Handler<Stop> for Session {
 
     fn handle(&mut self, Stop { until }: Stop, _: &mut Context<Self>) {
         self.stopping = true;
-        if let (Kind::Resumable(_), None, Phase::Running) = (&self.kind, &self.connection, &self.phase) {
-            return self.stop();
-        }
         self.is_over = true;
         let (from, to) = self.settings.retry;
         self.core.send_goaway(from, to);
-        self.core.stop_accepting();
-        let until = until.min(now() + FLUSH_TIMEOUT);
-        let (_, earlier) = self.closing.get_or_insert((CloseCode::AWAY.into(), until));
-        *earlier = until.min(*earlier);
+        self.core.drain();
+        // The other half is for what it has to say, and for the peer to take it.
+        let now = now();
+        self.draining = Some((now + until.saturating_duration_since(now) / 2, until));
     }
 }
 

@@ -19,7 +19,7 @@ use hookup_core::{
     driver::{Alarm, Drive, Driver, now, wall_clock},
     heartbeat::{Beat, Heartbeat},
     session::{self, Called, SessionCore},
-    transport::Command,
+    transport::{Command, FLUSH_TIMEOUT},
 };
 
 pub(crate) use self::mailbox::{Abandon, Evict, Opened, Stop};
@@ -44,6 +44,8 @@ pub(crate) struct Session {
     expires: Option<Instant>,
     closing: Option<(CloseReason, Instant)>,
     stopping: bool,
+    /// The server stops: how long the handler has for what it has begun, and the session for all.
+    draining: Option<(Instant, Instant)>,
     /// It was closed with 1000, or the server stops: it ends with its connection, however that ends.
     is_over: bool,
     alarm: Alarm,
@@ -153,6 +155,7 @@ impl Session {
             expires: None,
             closing: None,
             stopping: false,
+            draining: None,
             is_over: false,
             alarm: Alarm::default(),
             phase: Phase::Running,
@@ -202,6 +205,7 @@ impl Session {
     /// There is no connection any more.
     fn left(&mut self) {
         match self.kind {
+            _ if self.draining.is_some() => {}
             _ if self.stopping => self.stop(),
             Kind::Resumable(_) if !self.is_over => {
                 self.expires = Some(now() + self.settings.session_ttl);
@@ -236,6 +240,18 @@ impl Session {
                 connection.transport.send(Command::Transmit { frames, credit });
             }
         });
+        if let Some((enough, until)) = self.draining
+            && (self.core.poll_drained(cx).is_ready() || enough <= now)
+        {
+            self.draining = None;
+            self.core.stop_accepting();
+            if self.connection.is_none() {
+                return self.stop();
+            }
+            let until = until.min(now + FLUSH_TIMEOUT);
+            let (_, earlier) = self.closing.get_or_insert((CloseCode::AWAY.into(), until));
+            *earlier = until.min(*earlier);
+        }
         if self.core.take_too_slow() {
             let reason = CloseReason::new(CloseCode::TOO_SLOW, "more waits to be sent than is kept");
             self.closing = Some((reason, now));
@@ -290,7 +306,8 @@ impl Session {
         let connection = self.connection.as_ref();
         let heartbeat = connection.and_then(|connection| connection.heartbeat.as_ref()).map(Heartbeat::deadline);
         let closing = self.closing.as_ref().map(|&(_, deadline)| deadline).filter(|_| connection.is_some());
-        [heartbeat, closing, self.expires, self.core.deadline()].into_iter().flatten().min()
+        let draining = self.draining.map(|(enough, _)| enough);
+        [heartbeat, closing, draining, self.expires, self.core.deadline()].into_iter().flatten().min()
     }
 }
 

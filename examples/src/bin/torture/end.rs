@@ -18,6 +18,8 @@ pub(crate) struct End {
     pub(crate) process: Option<Process>,
     pub(crate) tail: Option<Tail>,
     pub(crate) starts_at: Option<Instant>,
+    /// This process listens, if it is the server.
+    pub(crate) is_up: bool,
     /// This process has produced all that it was to.
     pub(crate) is_done: bool,
     /// How many messages its lives have accepted.
@@ -39,6 +41,7 @@ impl End {
             process: None,
             tail: None,
             starts_at: Some(Instant::now()),
+            is_up: false,
             is_done: false,
             accepted: 0,
             kills: 0,
@@ -57,7 +60,7 @@ impl End {
         said: UnboundedSender<Said>,
     ) -> io::Result<()> {
         self.life += 1;
-        self.is_done = false;
+        (self.is_up, self.is_done) = (false, false);
         self.tail = Some(Tail::open(directory, self.side, self.life)?);
         let more: &[&str] = match self.side {
             Side::Client => &[url],

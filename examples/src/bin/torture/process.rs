@@ -8,6 +8,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
@@ -87,6 +88,13 @@ impl Process {
     /// SIGKILL.
     pub(crate) async fn kill(mut self) -> io::Result<()> {
         self.0.kill().await
+    }
+
+    /// SIGTERM, which it is to obey in order.
+    pub(crate) async fn terminate(mut self) -> io::Result<ExitStatus> {
+        let pid = self.0.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        kill_process(pid.ok_or_else(|| io::Error::other("it has ended"))?, Signal::TERM)?;
+        self.0.wait().await
     }
 
     /// Whether it has ended by itself.

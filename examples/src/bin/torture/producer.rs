@@ -42,6 +42,10 @@ impl Producer {
                     break;
                 }
                 last += 1;
+                if !to.connected() {
+                    // The server was told to end.
+                    return Ok(());
+                }
                 let (n, sent) = (last, to.send(message(self.life, last)?));
                 in_flight.push_back(async move { (n, sent.await) });
             }
@@ -58,7 +62,14 @@ impl Producer {
             let mut notes = Notes { journal: &self.journal, pending: None };
             loop {
                 let (n, result) = next;
-                match result? {
+                // The server was told to end, and this send was not decided: it may have been accepted.
+                let Ok(result) = result else { return notes.write().map_err(Into::into) };
+                match result {
+                    Err(error) if matches!(error.reason, SendFailure::Closed) => {
+                        notes.add(n, false)?;
+                        notes.write()?;
+                        return Ok(());
+                    }
                     Ok(_) => {
                         accepted += 1;
                         at_once = IN_FLIGHT.min(at_once + 1);

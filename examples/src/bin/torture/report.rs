@@ -25,6 +25,8 @@ pub(crate) struct Summary {
     pub(crate) harm: Harm,
     pub(crate) client_kills: u64,
     pub(crate) server_kills: u64,
+    /// How many of those were a SIGTERM.
+    pub(crate) terminations: u64,
     pub(crate) sessions_lost: u64,
     /// What should not have happened, and has no column of its own.
     pub(crate) troubles: u64,
@@ -133,7 +135,8 @@ impl Summary {
             ("stalls", harm.stalls, "of up to 1.5 s; some are longer than the heartbeat allows"),
             ("half-closes", harm.half_closes, "one direction ended, the other stayed open"),
             ("client killed", self.client_kills, "with SIGKILL, and started again"),
-            ("server killed", self.server_kills, "with SIGKILL, and started again"),
+            ("server killed", self.server_kills, "likewise"),
+            ("of that, with SIGTERM", self.terminations, "which it obeyed in order"),
             ("messages per second", self.rate(), "handled, in both directions together"),
             ("seconds", self.seconds as u64, ""),
             ("seed", self.seed, ""),

@@ -130,7 +130,10 @@ impl Torture {
             return Ok(());
         }
         match said.line.split_once(' ') {
-            Some(("listening", addr)) => self.proxy.lead_to(Some(addr.parse()?)),
+            Some(("listening", addr)) => {
+                end.is_up = true;
+                self.proxy.lead_to(Some(addr.parse()?));
+            }
             Some(("closed", unsent)) => self.summary.unsent = unsent.parse()?,
             _ if said.line == "produced" => end.is_done = true,
             _ => return Err(format!("the {} said {:?}", said.side, said.line).into()),
@@ -200,7 +203,17 @@ impl Torture {
 
     async fn kill(&mut self, side: Side) -> io::Result<()> {
         let Some(process) = self.ends[side as usize].process.take() else { return Ok(()) };
-        process.kill().await?;
+        let is_terminable = side == Side::Server && self.ends[side as usize].is_up && !self.args.memory_store;
+        if is_terminable && self.rng.bool() {
+            // As whoever deploys it would.
+            let status = process.terminate().await?;
+            self.summary.terminations += 1;
+            if !status.success() {
+                self.trouble(&format!("the server did not end in order: {status}"));
+            }
+        } else {
+            process.kill().await?;
+        }
         self.read()?;
         let end = &mut self.ends[side as usize];
         end.kills += 1;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use hookup_server::{Event, HookupServer, Peer, core::SledStore};
+use hookup_server::{Event, HookupServer, OutboxPolicy, Peer, core::SledStore};
 
 use crate::{
     HEARTBEAT, Life, OUTBOX,
@@ -40,8 +40,13 @@ pub(crate) async fn run(life: Life, memory_store: bool) -> hookup_examples::Resu
             }
         }
     });
-    let mut server =
-        server.outbox_bounds(OUTBOX.0, OUTBOX.1).heartbeat(HEARTBEAT).session_ttl(Duration::from_secs(24 * 3600));
+    let mut server = server
+        .outbox_bounds(OUTBOX.0, OUTBOX.1)
+        // The producer waits for room.
+        .policy(OutboxPolicy::DropNewest)
+        .heartbeat(HEARTBEAT)
+        .retry_after(Duration::from_millis(100), Duration::from_millis(300))
+        .session_ttl(Duration::from_secs(24 * 3600));
     if !memory_store {
         server = server.session_store(SledStore::open(life.directory.join("sessions"))?);
     }
