@@ -213,7 +213,7 @@ async fn a_session_of_someone_else_closes_with_4401_and_goes_on() {
 
 #[actix::test]
 async fn when_there_are_as_many_sessions_as_there_may_be_the_one_away_for_longest_goes_first() {
-    let (server, mut events) = recording_with(|builder| builder.max_sessions(2));
+    let (server, mut events) = recording_with(|builder| builder.max_sessions(2).max_connections(3));
     let session = |n: u32| format!("{n:032x}");
     let (mut ids, mut welcomes) = (Vec::new(), Vec::new());
     for n in 1..=2 {
@@ -235,9 +235,17 @@ async fn when_there_are_as_many_sessions_as_there_may_be_the_one_away_for_longes
     let (_second, welcome) = greeted(server.addr, &again(&welcomes[1], 1, 1).replace(SESSION, &session(2))).await;
     assert_eq!(welcome["resumed"], true, "the other one stayed");
 
-    let mut fourth = Raw::connect(server.addr).await;
-    let refused = fourth.handshake("/", &[("Sec-WebSocket-Protocol", "hookup.v2")]).await;
-    assert_eq!((refused.status, refused.body.contains("as many sessions")), (503, true));
+    let mut fourth = Raw::open(server.addr, "hookup.v2").await;
+    fourth.text(&hello(&session(4), 1)).await;
+    assert_eq!(fourth.closed().await, Some(1001), "nobody is away");
+}
+
+#[actix::test]
+async fn connections_without_a_session_count_against_their_bound() {
+    let (server, _events) = recording_with(|builder| builder.max_sessions(1).max_connections(2));
+    let _silent = [Raw::open(server.addr, "hookup.v2").await, Raw::open(server.addr, "hookup.v2").await];
+    let refused = Raw::connect(server.addr).await.handshake("/", &[("Sec-WebSocket-Protocol", "hookup.v2")]).await;
+    assert_eq!((refused.status, refused.body.contains("as many connections")), (503, true));
 }
 
 #[actix::test]

@@ -52,6 +52,9 @@ impl Headers {
 /// Checks an address: `ws://` or `wss://`, a host, and perhaps a port, path and query.
 pub(crate) fn parse_url(url: &str) -> Result<Uri, ConfigError> {
     let bad = |problem: String| ConfigError::new("url", problem);
+    if url.is_empty() {
+        return Err(bad("it is not set; an empty text is not a URL, which begins with ws:// or wss://".into()));
+    }
     let uri = url.parse::<Uri>().map_err(|error| bad(format!("{url:?} is not a URL: {error}")))?;
     if url.contains('#') {
         return Err(bad(format!("{url:?} has a fragment, which a WebSocket's URL cannot have (RFC 6455, section 3)")));

@@ -28,6 +28,7 @@
 mod builder;
 mod client;
 mod commands;
+mod config;
 mod connector;
 mod place;
 mod socket;
@@ -36,14 +37,15 @@ mod tls;
 pub use hookup_core::{
     self as core, Backoff, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Durability, Entry, Error,
     Event, EventHandler, Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryOutbox, Message, MessageKey,
-    Outbound, Outbox, OutboxError, OutboxPolicy, Peer, PeerId, Quarantined, Receipt, Reconnecting, Refusal, RunId,
-    SendError, SendFailure, SendResult, SessionEnd, SessionId, SessionState, SimpleJson, SledOptions, SledOutbox,
-    Stored, Text, Usage, WireFormat, wire, ws::Frame,
+    Outbound, Outbox, OutboxError, OutboxPolicy, Peer, PeerId, Quarantined, Rate, Receipt, Reconnecting, Refusal,
+    RunId, SendError, SendFailure, SendResult, SessionEnd, SessionId, SessionState, SimpleJson, SledOptions,
+    SledOutbox, Stored, Text, Usage, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{
     builder::ClientBuilder,
     client::HookupClient,
     commands::{Close, Closed, Disconnect, Reconnect},
+    config::ClientConfig,
     tls::Tls,
 };

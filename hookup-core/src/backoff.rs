@@ -3,28 +3,39 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use ::backoff::{ExponentialBackoff, backoff::Backoff as _};
+use serde::{Deserialize, Serialize};
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, settings::text};
 
 /// A backoff schedule: waits that double from `initial` to `max`, each drawn at random between nothing and its cap
 /// ("full jitter"), so that clients that lost the same server do not come back in step.
 ///
 /// Default: 100 ms doubling to 30 s, full jitter, for ever; it starts again from the beginning after a connection that
 /// lasted 30 s, or that saw an ack.
-#[derive(Debug, Clone)]
+///
+/// In text, a table: `{ initial = "100ms", max = "30s", multiplier = 2.0, max_attempts = 100, stable_after = "30s",
+/// jitter = "full" }`; what is left out has its default, and `jitter` may be `"none"`. One of a schedule of its own
+/// ([`Backoff::jitter_by`]) is code, and cannot be written as text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table of the settings of a backoff")]
 pub struct Backoff {
+    #[serde(with = "text::duration")]
     initial: Duration,
+    #[serde(with = "text::duration")]
     max: Duration,
     multiplier: f64,
     max_attempts: Option<u32>,
+    #[serde(with = "text::duration")]
     stable_after: Duration,
     jitter: Jitter,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Jitter {
     Full,
     None,
+    #[serde(skip)]
     Custom(Arc<dyn Fn(Duration) -> Duration + Send + Sync>),
 }
 

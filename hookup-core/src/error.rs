@@ -158,7 +158,7 @@ impl ConfigError {
         Self { setting, problem: problem.to_string() }
     }
 
-    /// The builder's method that set it.
+    /// Its name: the builder's method that sets it, and its key in text.
     pub fn setting(&self) -> &'static str {
         self.setting
     }

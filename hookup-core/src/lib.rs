@@ -10,7 +10,7 @@
 //! - [`ack`]: pending acks and their deadlines, in one actor per arbiter
 //! - [`outbox`]: what was accepted and has not left
 //! - [`session`]: the engine that drives all of these behind a server session and a client
-//! - [`settings`]: what can be set on either side, and its check
+//! - [`settings`]: what can be set on either side, its check, and its form in text
 //! - [`transport`]: what a session and whatever holds its socket say to each other
 //! - [`ws`], [`heartbeat`], [`backoff`], [`driver`]: framing, silence, waits between attempts, one wake-up at a time
 

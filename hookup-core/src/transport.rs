@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     event::Cause,
+    outbox::Usage,
     ws::{CloseReason, Frame},
 };
 
@@ -76,6 +77,19 @@ impl Credit {
     pub fn add(&mut self, bytes: usize) {
         self.frames += 1;
         self.bytes += bytes;
+    }
+}
+
+/// A bound as it is set.
+impl From<Usage> for Credit {
+    fn from(bound: Usage) -> Self {
+        Self { frames: bound.messages, bytes: usize::try_from(bound.bytes).unwrap_or(usize::MAX) }
+    }
+}
+
+impl From<Credit> for Usage {
+    fn from(credit: Credit) -> Self {
+        Self { messages: credit.frames, bytes: u64::try_from(credit.bytes).unwrap_or(u64::MAX) }
     }
 }
 

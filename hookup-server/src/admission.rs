@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::builder::Settings;
 
-/// One of as many connections as there may be sessions, for as long as it is kept.
+/// One of as many connections as there may be, for as long as it is kept.
 pub(crate) struct Place {
     settings: Arc<Settings>,
     /// Where it stands in the order in which connections were let in.
@@ -19,7 +19,7 @@ impl Place {
         // The place is given back, too, when there was none.
         let order = settings.admitted.fetch_add(1, Ordering::Relaxed);
         let place = Self { settings: settings.clone(), order };
-        (settings.connections.fetch_add(1, Ordering::Relaxed) < settings.max_sessions).then_some(place)
+        (settings.connections.fetch_add(1, Ordering::Relaxed) < settings.config.max_connections).then_some(place)
     }
 }
 
@@ -46,6 +46,6 @@ pub(crate) fn admit(
     };
     match Place::take(settings) {
         Some(place) => Ok((place, principal)),
-        None => Err(HttpResponse::ServiceUnavailable().body("as many sessions are connected as there may be\n").into()),
+        None => Err(HttpResponse::ServiceUnavailable().body("there are as many connections as there may be\n").into()),
     }
 }

@@ -32,6 +32,7 @@
 mod admission;
 mod attach;
 mod builder;
+mod config;
 mod connection;
 mod hookup;
 mod line;
@@ -45,13 +46,14 @@ mod upgrade;
 pub use hookup_core::{
     self as core, Binary, Cause, CloseCode, CloseReason, ConfigError, Connected, Durability, Entry, Error, Event,
     EventHandler, Handling, IntoHandler, Json, JsonError, JsonProtocol, MemoryStore, Message, MessageKey, Outbound,
-    Outbox, OutboxError, OutboxPolicy, Peer, PeerId, Quarantined, Receipt, Reconnecting, Refusal, RunId, SendError,
-    SendFailure, SendResult, SessionEnd, SessionId, SessionState, SessionStore, SimpleJson, SledOptions, SledStore,
-    Stored, Text, Usage, WireFormat, wire, ws::Frame,
+    Outbox, OutboxError, OutboxPolicy, Peer, PeerId, Quarantined, Rate, Receipt, Reconnecting, Refusal, RunId,
+    SendError, SendFailure, SendResult, SessionEnd, SessionId, SessionState, SessionStore, SimpleJson, SledOptions,
+    SledStore, Stored, Text, Usage, WireFormat, wire, ws::Frame,
 };
 
 pub use self::{
     builder::ServerBuilder,
+    config::{RetryAfter, ServerConfig},
     hookup::{Hookup, Stopped},
     line::on_connect,
     listen::{ListenError, Listening},

@@ -57,7 +57,7 @@ impl ServerBuilder {
     /// # Errors
     /// [`ListenError`] when a setting cannot work, or the address cannot be bound.
     pub fn listen(self, addr: impl ToSocketAddrs) -> Result<Listening, ListenError> {
-        let stop_timeout = self.stop_timeout;
+        let stop_timeout = self.config.stop_timeout;
         let hookup = self.start()?;
         let mounted = hookup.clone();
         let server = HttpServer::new(move || {

@@ -54,7 +54,7 @@ pub(crate) fn upgrade(
             Desk::Format(Session::of_format(settings, server.clone(), remote, principal, format))
         }
         Protocol::V2 => {
-            let timeout = settings.hello_timeout;
+            let timeout = settings.config.hello_timeout;
             let (server, stopping) = (server.clone(), settings.stopping.subscribe());
             Desk::Greeting { greeter: Greeter { server, principal, remote, timeout, stopping }, patience: None }
         }

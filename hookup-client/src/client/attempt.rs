@@ -54,7 +54,7 @@ async fn run(settings: Rc<Settings>, attempt: u64, client: WeakAddr<HookupClient
         }
     };
     let connection = async {
-        let timeout = settings.connect_timeout;
+        let timeout = settings.config.connect_timeout;
         let opened = tokio::time::timeout(timeout, open(&settings)).await;
         match opened.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))) {
             Err(words) => tell(News::Failed(words)),

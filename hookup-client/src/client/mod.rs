@@ -118,7 +118,7 @@ impl HookupClient {
             let peer = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
             Self {
                 core: SessionCore::new(settings.common.limits, peer, handler, addr.recipient()),
-                schedule: settings.backoff.schedule(),
+                schedule: settings.config.backoff.schedule(),
                 settings: Rc::new(settings),
                 state: State::Offline,
                 attempt: 0,

@@ -11,7 +11,9 @@ pub use self::{
     memory::MemoryOutbox,
     store::{MemoryStore, SessionStore},
 };
-use crate::{link::v2::State, outbound::Outbound};
+use serde::{Deserialize, Serialize};
+
+use crate::{link::v2::State, outbound::Outbound, settings::text};
 
 /// A message in an outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,12 +148,14 @@ impl Quarantined {
     }
 }
 
-/// An amount of messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// An amount of messages. In text: `{ messages = 256, bytes = "1MiB" }`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table of messages and bytes")]
 pub struct Usage {
     /// How many.
     pub messages: usize,
     /// Their payloads' bytes.
+    #[serde(with = "text::bytes")]
     pub bytes: u64,
 }
 

@@ -24,7 +24,9 @@ mod waiters;
 
 use std::time::Duration;
 
-use crate::{error::ConfigError, outbox::Usage, transport::Credit};
+use serde::{Deserialize, Serialize};
+
+use crate::{error::ConfigError, outbox::Usage, settings::text, transport::Credit};
 
 pub use self::{
     blocking::{Called, Held, call},
@@ -33,8 +35,9 @@ pub use self::{
     submission::{Submission, Submissions},
 };
 
-/// What becomes of a message that finds the outbox full.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What becomes of a message that finds the outbox full. In text: `"drop-newest"`, `"drop-oldest"`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OutboxPolicy {
     /// It is refused, as with `DropNewest`; and the connection is closed with 4429, so that the peer learns that it is too
@@ -75,12 +78,14 @@ pub struct Limits {
     pub stall_timeout: Duration,
 }
 
-/// So many messages in a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// So many messages in a time. In text: `{ messages = 100, per = "1s" }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table of messages and per")]
 pub struct Rate {
     /// How many; as many may come at once after a pause.
     pub messages: u32,
     /// In which time.
+    #[serde(with = "text::duration")]
     pub per: Duration,
 }
 

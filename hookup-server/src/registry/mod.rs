@@ -125,7 +125,7 @@ impl HookupServer {
     /// Ends the sessions whose clients have been away for longest, while there are as many as there may be; whether there
     /// is room for another one. Those that are about to end may be as many again: a slow handler does not let go.
     fn make_room(&mut self, ctx: &mut Context<Self>) -> bool {
-        let max = self.settings.max_sessions;
+        let max = self.settings.config.max_sessions;
         loop {
             let all = self.plain.len() + self.sessions.len() + self.stored.len();
             if all - self.leaving < max {
@@ -173,7 +173,7 @@ impl HookupServer {
         let settings = self.settings.clone();
         let open = move || {
             let outbox = settings.store.open(id)?;
-            let limits = settings.common.link_limits(settings.session_ttl);
+            let limits = settings.common.link_limits(settings.config.session_ttl);
             session::open(outbox, Role::Server, limits, || Ok(v2::State::new(id, principal)))
         };
         let opened = session::call(self.settings.store.is_durable(), open);
@@ -254,7 +254,7 @@ impl Actor for HookupServer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.list(ctx);
-        ctx.run_later(self.settings.session_ttl, |server, ctx| {
+        ctx.run_later(self.settings.config.session_ttl, |server, ctx| {
             server.is_expiring = true;
             server.list(ctx);
             server.expire_stored(ctx);

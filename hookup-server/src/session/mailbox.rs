@@ -13,6 +13,7 @@ use hookup_core::{
 
 use super::{Kind, Phase, Session};
 use crate::{
+    RetryAfter,
     attach::{Attach, Heard},
     line::Transport,
     registry::Change,
@@ -167,7 +168,7 @@ impl Handler<Stop> for Session {
     fn handle(&mut self, Stop { until }: Stop, _: &mut Context<Self>) {
         self.stopping = true;
         self.is_over = true;
-        let (from, to) = self.settings.retry;
+        let RetryAfter { from, to } = self.settings.config.retry_after;
         self.core.send_goaway(from, to);
         self.core.drain();
         // The other half is for what it has to say, and for the peer to take it.

@@ -124,7 +124,7 @@ impl Session {
         Self::start_in_arbiter(arbiter, move |ctx| {
             let unborn = unborn;
             let mut session = Self::new(settings, server, Kind::Resumable(id), opened, ctx);
-            session.expires = Some(now() + session.settings.session_ttl);
+            session.expires = Some(now() + session.settings.config.session_ttl);
             unborn.born();
             session
         })
@@ -208,7 +208,7 @@ impl Session {
             _ if self.draining.is_some() => {}
             _ if self.stopping => self.stop(),
             Kind::Resumable(_) if !self.is_over => {
-                self.expires = Some(now() + self.settings.session_ttl);
+                self.expires = Some(now() + self.settings.config.session_ttl);
                 self.report(Change::Detached);
             }
             _ => self.end(SessionEnd::Closed),
@@ -296,7 +296,7 @@ impl Session {
             return Phase::Telling;
         };
         let (store, now) = (self.settings.store.clone(), wall_clock());
-        let cursor_ttl = u64::try_from(self.settings.cursor_ttl.as_millis()).unwrap_or(u64::MAX);
+        let cursor_ttl = u64::try_from(self.settings.config.cursor_ttl.as_millis()).unwrap_or(u64::MAX);
         let end = move || store.end(&state, now).and_then(|()| store.forget(now.saturating_sub(cursor_ttl)));
         Phase::Forgetting(session::call(self.settings.store.is_durable(), end))
     }

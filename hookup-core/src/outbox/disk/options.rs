@@ -2,11 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{SledOutbox, SledStore, limits::Limits};
 use crate::outbox::OutboxError;
 
-/// What "accepted" and "saved" mean of an outbox or a session store on disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// What "accepted" and "saved" mean of an outbox or a session store on disk. In text: `"buffered"`, `"process-crash"`,
+/// `"power-loss"`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Durability {
     /// Written to the files within [`SledOptions::flush_every`]: what was accepted since is lost when the process is killed.

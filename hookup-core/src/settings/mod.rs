@@ -1,43 +1,35 @@
-//! The settings that a server and a client have in common, and their check.
+//! The settings that a server and a client have in common, their check, and how settings are written in text.
+
+mod config;
+mod keyed;
+pub mod text;
+
+pub use self::keyed::Keyed;
 
 use std::time::Duration;
 
 use crate::{
     error::ConfigError,
-    heartbeat::Heartbeat,
     link::v2,
     session::Limits,
     wire::{Formats, Negotiation, Protocol},
 };
 
-/// Settings as a builder gathers them.
+/// What a server's configuration and a client's both come to.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The formats that are known.
     pub formats: Formats,
-    /// Which of them are offered or accepted, in order of preference. Default: all.
+    /// Which of them are offered or accepted, in order of preference; `None` is all.
     pub subprotocols: Option<Vec<String>>,
-    /// The format with a peer that names none. Default: `simpleJson`.
+    /// The format with a peer that names none.
     pub default_subprotocol: String,
-    /// How long a peer may be silent before it is pinged; `None` never pings. Default: 25 s.
+    /// How long a peer may be silent before it is pinged; `None` never pings.
     pub heartbeat: Option<Duration>,
-    /// After how many such intervals of silence a peer is dead; at least 2. Default: 2.
+    /// After how many such intervals of silence a peer is dead; at least 2.
     pub dead_after: u32,
     /// The bounds of a session.
     pub limits: Limits,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            formats: Formats::default(),
-            subprotocols: None,
-            default_subprotocol: "simpleJson".into(),
-            heartbeat: Some(Duration::from_secs(25)),
-            dead_after: Heartbeat::MISSED,
-            limits: Limits::default(),
-        }
-    }
 }
 
 /// Settings that can work.
