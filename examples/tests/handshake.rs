@@ -28,8 +28,11 @@ fn application() -> (SocketAddr, Hookup, Events) {
         App::new().service(mounted.resource("/ws")).route("/health", web::get().to(|| async { "fine" })).route(
             "/changed-its-mind",
             web::get().to(move |request: HttpRequest, payload: web::Payload| {
-                drop(hookup.upgrade(&request, payload));
-                async { HttpResponse::Forbidden().finish() }
+                let hookup = hookup.clone();
+                async move {
+                    drop(hookup.upgrade(&request, payload).await);
+                    HttpResponse::Forbidden().finish()
+                }
             }),
         )
     });

@@ -110,3 +110,23 @@ async fn an_address_that_cannot_be_bound_is_an_error() {
         assert!(error.to_string().starts_with("cannot listen: "), "{error}");
     }
 }
+
+#[test]
+fn a_handshake_without_time_is_refused() {
+    assert_eq!(refused(server().handshake_timeout(Duration::ZERO)).0, "handshake_timeout");
+    assert_eq!(refused(server().handshake_timeout(Duration::MAX)).0, "handshake_timeout");
+}
+
+#[test]
+fn what_is_no_origin_is_refused_by_name() {
+    for (bad, words) in [
+        ("example.org", "has no scheme"),
+        ("https://example.org/", "no path"),
+        ("https://*.example.org", "patterns are not known"),
+        ("*", "`allow_any_origin` lets every page connect"),
+    ] {
+        let (setting, sentence) = refused(server().allowed_origins(["https://fine.example", bad]));
+        assert_eq!(setting, "allowed_origins");
+        assert!(sentence.contains(&format!("{bad:?}")) && sentence.contains(words), "{sentence}");
+    }
+}

@@ -8,6 +8,7 @@ mod v2;
 
 use std::time::Duration;
 
+use actix_web::{HttpRequest, error::ErrorUnauthorized};
 use hookup_server::{Event, HookupServer, SessionEnd, Text};
 use raw::{BINARY, Raw, frame as bytes};
 use support::{HOUR, Server, recorder, recording, recording_with, soon};
@@ -180,9 +181,9 @@ async fn a_hello_that_the_network_held_up_does_not_take_the_session_back() {
 #[actix::test]
 async fn a_session_of_someone_else_closes_with_4401_and_goes_on() {
     let (handler, mut events) = recorder();
-    let builder = HookupServer::new(move || handler.clone()).authenticate(|request| {
+    let builder = HookupServer::new(move || handler.clone()).authenticate(|request: HttpRequest| async move {
         let name = request.headers().get("X-Name").and_then(|name| name.to_str().ok());
-        name.map(str::to_owned).ok_or("who are you?")
+        name.map(str::to_owned).ok_or_else(|| ErrorUnauthorized("who are you?"))
     });
     let server = Server::start(builder);
     let open = async |name: &str, hello: &str| {
@@ -195,7 +196,7 @@ async fn a_session_of_someone_else_closes_with_4401_and_goes_on() {
     let first = hello(SESSION, 1);
     let mut nobody = Raw::connect(server.addr).await;
     let refused = nobody.handshake("/", &[("Sec-WebSocket-Protocol", "hookup.v2")]).await;
-    assert_eq!((refused.status, refused.body.as_str()), (401, "who are you?\n"));
+    assert_eq!((refused.status, refused.body.as_str()), (401, "who are you?"));
 
     let mut alice = open("alice", &first).await;
     let welcome = frame(&mut alice).await;

@@ -9,14 +9,16 @@ use std::{
 };
 
 use actix::Actor;
-use actix_web::HttpRequest;
 use hookup_core::{
     EventHandler, IntoHandler, MemoryStore, SessionStore, WireFormat, driver, session::Held, settings::Checked,
     wire::Formats,
 };
 use tokio::sync::watch;
 
-use crate::{ConfigError, Hookup, HookupServer, ServerConfig};
+use crate::{
+    ConfigError, Hookup, HookupServer, ServerConfig,
+    admission::{Authenticate, Origins},
+};
 
 /// Makes a session's handler.
 pub(crate) type Factory = dyn Fn() -> Box<dyn EventHandler> + Send + Sync;
@@ -28,11 +30,8 @@ pub struct ServerBuilder {
     pub(crate) config: ServerConfig,
     formats: Formats,
     store: Held<Arc<dyn SessionStore>>,
-    authenticate: Option<Arc<Authenticate>>,
+    pub(crate) authenticate: Option<Arc<Authenticate>>,
 }
-
-/// Says who a client is.
-pub(crate) type Authenticate = dyn Fn(&HttpRequest) -> Result<String, String> + Send + Sync;
 
 /// The settings of a server that runs, checked.
 pub(crate) struct Settings {
@@ -42,7 +41,8 @@ pub(crate) struct Settings {
     pub(crate) common: Checked,
     pub(crate) store: Held<Arc<dyn SessionStore>>,
     pub(crate) authenticate: Option<Arc<Authenticate>>,
-    /// How many connections there are, and how many have been let in.
+    pub(crate) origins: Origins,
+    /// How many connections there are, and how many have come.
     pub(crate) connections: AtomicUsize,
     pub(crate) admitted: AtomicU64,
     /// The server takes no more sessions.
@@ -92,25 +92,6 @@ impl ServerBuilder {
         self
     }
 
-    /// Asks who a client is, before it is let in: by the request's headers, query or address. A session of `hookup.v2` belongs
-    /// to whom this names, and another one who asks for it is closed with 4401; so it must give the same client the same name
-    /// each time, whatever token it comes with. An error is answered with HTTP 401 and the words. Default: everybody is let
-    /// in, and a session belongs to who knows its id.
-    pub fn authenticate<N, E>(
-        mut self,
-        authenticate: impl Fn(&HttpRequest) -> Result<N, E> + Send + Sync + 'static,
-    ) -> Self
-    where
-        N: Into<String>,
-        E: fmt::Display,
-    {
-        self.authenticate = Some(Arc::new(move |request| match authenticate(request) {
-            Ok(name) => Ok(name.into()),
-            Err(error) => Err(error.to_string()),
-        }));
-        self
-    }
-
     /// Starts the server in the present actix System; it is mounted with [`Hookup::resource`].
     ///
     /// A durable session store is asked in the background which sessions it has; clients of `hookup.v2` wait for its answer.
@@ -119,12 +100,14 @@ impl ServerBuilder {
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn start(self) -> Result<Hookup, ConfigError> {
         self.config.check()?;
+        let origins = Origins::new(&self.config.allowed_origins)?;
         let settings = Settings {
             common: self.config.check_common(self.formats)?,
             factory: self.factory,
             config: self.config,
             store: self.store,
             authenticate: self.authenticate,
+            origins,
             connections: AtomicUsize::new(0),
             admitted: AtomicU64::new(1),
             stopping: watch::Sender::new(false),

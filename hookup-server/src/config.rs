@@ -35,7 +35,18 @@ hookup_core::config! {
     /// 10,000.
     max_connections: usize = 10_000, |connections: usize| connections;
 
-    /// How long it may take to say who a client is and whether it is let in. Default: 10 s.
+    /// From which pages browsers may connect: whole origins, such as `https://example.org` or `http://localhost:3000`, and
+    /// no others; the server's own host is to be listed, too. A browser whose page is not among them is answered with 403.
+    /// What sends no `Origin` is no browser, and not concerned.
+    ///
+    /// Default: pages of the same host and port as the request's `Host` header has (RFC 6455, section 10.2). In text, a list;
+    /// or `"same-host"`, or `"any"`, for which the builder has [`allow_any_origin`](ServerBuilder::allow_any_origin).
+    allowed_origins: AllowedOrigins = AllowedOrigins::SameHost,
+        |origins: impl IntoIterator<Item = impl Into<String>>| AllowedOrigins::Listed(origins.into_iter().map(Into::into).collect());
+
+    /// How long a handshake may take: the application's part of it, [`authenticate`](ServerBuilder::authenticate), after
+    /// which it is answered with 503; and with [`listen`](ServerBuilder::listen) the arrival of the request, for which a
+    /// mounted server's application sets the `client_request_timeout` of its `HttpServer`. Default: 10 s.
     #[serde(with = "text::duration")]
     handshake_timeout: Duration = Duration::from_secs(10), |timeout: Duration| timeout;
 
@@ -74,6 +85,54 @@ hookup_core::config! {
     /// What becomes of a message that finds the outbox full, as its peer is too slow; in text, `"close"`, `"drop-oldest"` or
     /// `"drop-newest"`. Default: [`OutboxPolicy::Close`].
     policy: OutboxPolicy = OutboxPolicy::Close, |policy: OutboxPolicy| policy;
+}
+
+/// From which pages browsers may connect. In text: `"same-host"`, `"any"`, or a list of origins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Origins", into = "Origins")]
+pub enum AllowedOrigins {
+    /// From those of the host and port that the request's `Host` header has.
+    #[default]
+    SameHost,
+    /// From these origins, and no others.
+    Listed(Vec<String>),
+    /// From all. What a browser sends by itself, cookies and client certificates, then proves nothing.
+    Any,
+}
+
+/// How they are written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "\"same-host\", \"any\", or a list of origins")]
+enum Origins {
+    Word(Word),
+    List(Vec<String>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    SameHost,
+    Any,
+}
+
+impl From<Origins> for AllowedOrigins {
+    fn from(origins: Origins) -> Self {
+        match origins {
+            Origins::Word(Word::SameHost) => Self::SameHost,
+            Origins::Word(Word::Any) => Self::Any,
+            Origins::List(list) => Self::Listed(list),
+        }
+    }
+}
+
+impl From<AllowedOrigins> for Origins {
+    fn from(allowed: AllowedOrigins) -> Self {
+        match allowed {
+            AllowedOrigins::SameHost => Self::Word(Word::SameHost),
+            AllowedOrigins::Any => Self::Word(Word::Any),
+            AllowedOrigins::Listed(list) => Self::List(list),
+        }
+    }
 }
 
 /// A range of waits. In text: `{ from = "500ms", to = "8s" }`.

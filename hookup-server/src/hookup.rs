@@ -29,16 +29,18 @@ impl Hookup {
         let hookup = self.clone();
         web::resource(path.to_owned()).route(web::get().to(move |request: HttpRequest, payload: web::Payload| {
             let hookup = hookup.clone();
-            async move { hookup.upgrade(&request, payload) }
+            async move { hookup.upgrade(&request, payload).await }
         }))
     }
 
     /// Answers one request by making it a session; for routes, guards and checks of one's own.
     ///
-    /// A request that is no WebSocket handshake is answered with the status that says why; one that offers only
-    /// unknown subprotocols with 426 and the known ones; any after [`stop`](Self::stop) with 503.
-    pub fn upgrade(&self, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
-        upgrade(&self.settings, &self.server, request, payload)
+    /// A request that is no WebSocket handshake is answered with the status that says why; any after
+    /// [`stop`](Self::stop) with 503; one of a browser whose page may not connect with 403; one that offers only unknown
+    /// subprotocols with 426 and the known ones; one above the bound of connections with 503; and one that
+    /// [`authenticate`](crate::ServerBuilder::authenticate) refuses with what it says.
+    pub async fn upgrade(&self, request: &HttpRequest, payload: web::Payload) -> HttpResponse {
+        upgrade(&self.settings, &self.server, request, payload).await
     }
 
     /// The peers that are connected now.

@@ -52,8 +52,9 @@ pub use hookup_core::{
 };
 
 pub use self::{
+    admission::Principal,
     builder::ServerBuilder,
-    config::{RetryAfter, ServerConfig},
+    config::{AllowedOrigins, RetryAfter, ServerConfig},
     hookup::{Hookup, Stopped},
     line::on_connect,
     listen::{ListenError, Listening},

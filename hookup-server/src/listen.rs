@@ -57,19 +57,20 @@ impl ServerBuilder {
     /// # Errors
     /// [`ListenError`] when a setting cannot work, or the address cannot be bound.
     pub fn listen(self, addr: impl ToSocketAddrs) -> Result<Listening, ListenError> {
-        let stop_timeout = self.config.stop_timeout;
+        let (stop_timeout, handshake_timeout) = (self.config.stop_timeout, self.config.handshake_timeout);
         let hookup = self.start()?;
         let mounted = hookup.clone();
         let server = HttpServer::new(move || {
             let hookup = mounted.clone();
             App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
                 let hookup = hookup.clone();
-                async move { hookup.upgrade(&request, payload) }
+                async move { hookup.upgrade(&request, payload).await }
             }))
         })
         .on_connect(on_connect)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
+        .client_request_timeout(handshake_timeout)
         .bind(addr)
         .map_err(ListenError::Bind)?;
         let addrs = server.addrs();

@@ -14,7 +14,7 @@ use actix_web::{
 use hookup_core::wire::{Negotiation, Protocol};
 
 use crate::{
-    admission::admit,
+    admission::{Admitted, admit, check},
     builder::Settings,
     connection::{self, Desk, Greeter},
     line::Line,
@@ -22,7 +22,7 @@ use crate::{
     session::Session,
 };
 
-pub(crate) fn upgrade(
+pub(crate) async fn upgrade(
     settings: &Arc<Settings>,
     server: &Addr<HookupServer>,
     request: &HttpRequest,
@@ -33,6 +33,9 @@ pub(crate) fn upgrade(
         Ok(response) => response,
         Err(error) => return error.error_response(),
     };
+    if let Err(refusal) = check(settings, request) {
+        return *refusal;
+    }
     let lines = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
     let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>();
     let protocol = match settings.common.negotiate(lines.iter().map(Cow::as_ref)) {
@@ -43,7 +46,7 @@ pub(crate) fn upgrade(
         Negotiation::Default(protocol) => protocol,
         Negotiation::Unknown => return unknown_subprotocol(settings),
     };
-    let (place, principal) = match admit(settings, request) {
+    let Admitted { place, principal, payload } = match admit(settings, request, payload).await {
         Ok(admitted) => admitted,
         Err(refusal) => return *refusal,
     };

@@ -150,6 +150,11 @@ impl Events {
         soon("an event", self.0.recv()).await.expect("the handler lives")
     }
 
+    /// Whether no event has come yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Drops events until one is what is wanted.
     pub(crate) async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         let found = async {

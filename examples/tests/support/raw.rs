@@ -98,6 +98,10 @@ impl Raw {
         Self { stream, unread: Vec::new() }
     }
 
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.stream.local_addr().expect("is connected")
+    }
+
     /// A connection with this subprotocol.
     pub(crate) async fn open(addr: SocketAddr, subprotocol: &str) -> Self {
         let mut raw = Self::connect(addr).await;
@@ -229,6 +233,11 @@ impl Raw {
         }
         let rest = self.unread.split_off(len);
         Some(std::mem::replace(&mut self.unread, rest))
+    }
+
+    /// Takes what there is, whatever it is; true at the end, be it a reset.
+    pub(crate) async fn ended(&mut self) -> bool {
+        soon("bytes", self.stream.read_buf(&mut self.unread)).await.unwrap_or(0) == 0
     }
 
     /// Reads what is there; false at the end.
