@@ -236,7 +236,7 @@ async fn a_hook_that_does_not_answer_in_time_is_answered_for_with_503_and_its_fu
 #[actix::test]
 async fn a_hook_that_panics_is_answered_for_with_500_and_its_thread_goes_on() {
     let (_door, hook) = Door::new();
-    let (addr, _, mut events) = server(hook, |builder| builder.max_sessions(1));
+    let (addr, _, mut events) = server(hook, |builder| builder.max_connections(1));
     for query in ["panic", "panic-at-once", "panic-later", "panic"] {
         let (status, words) = answer(addr, query).await;
         assert_eq!(status, 500);
@@ -249,7 +249,7 @@ async fn a_hook_that_panics_is_answered_for_with_500_and_its_thread_goes_on() {
 #[actix::test]
 async fn who_waits_for_the_hook_has_a_place_and_who_is_refused_gives_it_back() {
     let (mut door, hook) = Door::new();
-    let (addr, _, mut events) = server(hook, |builder| builder.max_sessions(1));
+    let (addr, _, mut events) = server(hook, |builder| builder.max_connections(1));
     for _ in 0..2 {
         assert_eq!(answer(addr, "refuse").await.0, 403);
         assert_eq!(door.asked().await, "refuse");
@@ -269,7 +269,7 @@ async fn who_waits_for_the_hook_has_a_place_and_who_is_refused_gives_it_back() {
 #[actix::test]
 async fn who_goes_while_the_hook_is_asked_gives_the_place_back() {
     let (mut door, hook) = Door::new();
-    let (addr, _, mut events) = server(hook, |builder| builder.max_sessions(1).handshake_timeout(HOUR));
+    let (addr, _, mut events) = server(hook, |builder| builder.max_connections(1).handshake_timeout(HOUR));
     for is_reset in [true, false, true, false] {
         let mut raw = ask(addr, "never").await;
         assert_eq!(door.asked().await, "never");
@@ -305,7 +305,7 @@ async fn a_server_that_stops_while_the_hook_is_asked_lets_nobody_in_and_then_ask
     let (addr, hookup, events) = server(hook, |builder| builder);
     let mut raw = ask(addr, "gate").await;
     assert_eq!(door.asked().await, "gate");
-    soon("the stop", hookup.stop()).await;
+    soon("the stop", hookup.stop(support::STOP)).await;
     door.gate.add_permits(1);
     let response = raw.response().await;
     assert_eq!((response.status, response.body.as_str()), (503, "the server is stopping\n"));

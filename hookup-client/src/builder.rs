@@ -126,7 +126,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Whom to trust at `wss://`. Default: whom the operating system trusts.
+    /// Whom to trust at `wss://`, and which certificate to show. Default: whom the operating system trusts, and none.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
         self

@@ -16,7 +16,7 @@ use hookup_core::{
 use tokio::sync::watch;
 
 use crate::{
-    ConfigError, Hookup, HookupServer, ServerConfig,
+    ConfigError, Hookup, HookupServer, ServerConfig, Tls,
     admission::{Authenticate, Origins},
 };
 
@@ -31,6 +31,7 @@ pub struct ServerBuilder {
     formats: Formats,
     store: Held<Arc<dyn SessionStore>>,
     pub(crate) authenticate: Option<Arc<Authenticate>>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// The settings of a server that runs, checked.
@@ -68,6 +69,7 @@ impl HookupServer {
             formats: Formats::default(),
             store: held(MemoryStore::default()),
             authenticate: None,
+            tls: None,
         }
     }
 }
@@ -100,6 +102,9 @@ impl ServerBuilder {
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn start(self) -> Result<Hookup, ConfigError> {
         self.config.check()?;
+        if self.tls.is_some() {
+            return Err(ConfigError::new("tls", "is for `listen`; a mounted server's TLS is the application's"));
+        }
         let origins = Origins::new(&self.config.allowed_origins)?;
         let settings = Settings {
             common: self.config.check_common(self.formats)?,

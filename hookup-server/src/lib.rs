@@ -41,6 +41,7 @@ mod registry;
 mod serving;
 mod session;
 mod signals;
+mod tls;
 mod upgrade;
 
 pub use hookup_core::{
@@ -59,4 +60,5 @@ pub use self::{
     line::on_connect,
     listen::{ListenError, Listening},
     registry::HookupServer,
+    tls::Tls,
 };

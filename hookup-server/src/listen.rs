@@ -55,8 +55,9 @@ impl ServerBuilder {
     /// ```
     ///
     /// # Errors
-    /// [`ListenError`] when a setting cannot work, or the address cannot be bound.
-    pub fn listen(self, addr: impl ToSocketAddrs) -> Result<Listening, ListenError> {
+    /// [`ListenError`] when a setting cannot work, the files of [`tls`](Self::tls) among them, or the address cannot be bound.
+    pub fn listen(mut self, addr: impl ToSocketAddrs) -> Result<Listening, ListenError> {
+        let tls = self.tls.take().map(|tls| tls.build()).transpose()?;
         let (stop_timeout, handshake_timeout) = (self.config.stop_timeout, self.config.handshake_timeout);
         let hookup = self.start()?;
         let mounted = hookup.clone();
@@ -71,8 +72,12 @@ impl ServerBuilder {
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .client_request_timeout(handshake_timeout)
-        .bind(addr)
-        .map_err(ListenError::Bind)?;
+        .tls_handshake_timeout(handshake_timeout);
+        let bound = match tls {
+            None => server.bind(addr),
+            Some(config) => server.bind_rustls_0_23(addr, config),
+        };
+        let server = bound.map_err(ListenError::Bind)?;
         let addrs = server.addrs();
         Ok(Listening { hookup, addrs, server: server.run(), stop_timeout })
     }
