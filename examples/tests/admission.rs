@@ -258,7 +258,7 @@ async fn who_waits_for_the_hook_has_a_place_and_who_is_refused_gives_it_back() {
     assert_eq!(door.asked().await, "gate");
     let (status, words) = answer(addr, "alice").await;
     assert_eq!(status, 503);
-    assert!(words.contains("as many sessions"), "{words}");
+    assert!(words.contains("as many connections"), "{words}");
     assert!(door.asked.try_recv().is_err(), "above the bound the hook is not asked");
 
     door.gate.add_permits(1);
