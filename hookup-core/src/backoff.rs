@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use ::backoff::{ExponentialBackoff, backoff::Backoff as _};
 use serde::{Deserialize, Serialize};
 
-use crate::{error::ConfigError, settings::text};
+use crate::{error::ConfigError, panics::catch, settings::text};
 
 /// A backoff schedule: waits that double from `initial` to `max`, each drawn at random between nothing and its cap
 /// ("full jitter"), so that clients that lost the same server do not come back in step.
@@ -167,7 +167,10 @@ impl Schedule {
         let wait = match &self.settings.jitter {
             Jitter::Full => cap.mul_f64(fastrand::f64()),
             Jitter::None => cap,
-            Jitter::Custom(draw) => draw(cap),
+            Jitter::Custom(draw) => catch(|| draw(cap)).unwrap_or_else(|message| {
+                tracing::error!(%message, "jitter_by panicked; the whole wait it is");
+                cap
+            }),
         };
         Some((self.attempts, wait))
     }

@@ -13,6 +13,7 @@
 //! - [`settings`]: what can be set on either side, its check, and its form in text
 //! - [`transport`]: what a session and whatever holds its socket say to each other
 //! - [`ws`], [`heartbeat`], [`backoff`], [`driver`]: framing, silence, waits between attempts, one wake-up at a time
+//! - [`panics`]: those of the user's code
 
 pub mod ack;
 pub mod backoff;
@@ -25,6 +26,7 @@ pub mod link;
 mod message;
 mod outbound;
 pub mod outbox;
+pub mod panics;
 mod peer;
 mod ranges;
 pub mod session;

@@ -1,6 +1,12 @@
 //! What holds for every message in every wire format, and a format of a user's own.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use hookup_core::{
     Binary, CloseCode, Json, JsonProtocol, Message, SimpleJson, Text, WireFormat,
@@ -200,6 +206,28 @@ fn a_format_of_ones_own_is_registered_under_its_name_and_negotiated() {
     let refusal = format.render_nack(id, "no|thanks").expect("it has a form");
     assert_eq!(format.parse(refusal), Ok(Inbound::Nack { id, reason: "no|thanks".into() }));
     assert_eq!(format.parse(Frame::Text("oops".into())).map_err(|error| error.close), Err(Some(CloseCode(4400))));
+}
+
+#[test]
+fn a_format_is_asked_for_its_name_when_it_is_registered_and_never_again() {
+    struct Once(AtomicBool);
+    impl WireFormat for Once {
+        fn name(&self) -> &str {
+            assert!(!self.0.swap(true, Ordering::Relaxed), "it was asked before");
+            "once"
+        }
+        fn render(&self, message: &Message, ack: Option<AckId>) -> Result<Frame, Cow<'static, str>> {
+            SimpleJson.render(message, ack)
+        }
+        fn parse(&self, frame: Frame) -> Result<Inbound, WireError> {
+            SimpleJson.parse(frame)
+        }
+    }
+    let mut formats = Formats::default();
+    formats.register(Once(AtomicBool::new(false)));
+    formats.validate().expect("it is a name");
+    let Some(Protocol::Format(once)) = formats.find("once") else { panic!("it is known") };
+    assert_eq!(once.name(), "once");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    panic::{AssertUnwindSafe, resume_unwind},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -11,7 +12,11 @@ use actix_web::{
     http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL},
     web,
 };
-use hookup_core::wire::{Negotiation, Protocol};
+use futures_util::FutureExt as _;
+use hookup_core::{
+    panics::catch,
+    wire::{Negotiation, Protocol},
+};
 
 use crate::{
     admission::{Admitted, admit, check},
@@ -22,7 +27,22 @@ use crate::{
     session::Session,
 };
 
+/// Answers a request. A panic of the user's code in it, such as the handler's factory, is a 500.
 pub(crate) async fn upgrade(
+    settings: &Arc<Settings>,
+    server: &Addr<HookupServer>,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let answered = AssertUnwindSafe(handshake(settings, server, request, payload)).catch_unwind().await;
+    let answered = answered.or_else(|panic| catch(|| resume_unwind(panic)));
+    answered.unwrap_or_else(|message| {
+        tracing::error!(%message, "a handshake panicked");
+        HttpResponse::InternalServerError().finish()
+    })
+}
+
+async fn handshake(
     settings: &Arc<Settings>,
     server: &Addr<HookupServer>,
     request: &HttpRequest,

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -15,6 +14,7 @@ use crate::{
     error::SendFailure,
     outbound::Outbound,
     outbox::{Entry, Usage},
+    panics::catch,
     wire::{AckId, Inbound, WireError, WireFormat},
     ws::{CloseCode, Frame},
 };
@@ -52,7 +52,7 @@ const PANICKED: &str = "the wire format panicked";
 
 /// Calls a wire format, which may be the user's; `None` when it panicked.
 fn guard<T>(call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).ok()
+    catch(call).inspect_err(|message| tracing::error!(%message, "{PANICKED}")).ok()
 }
 
 impl FormatLink {

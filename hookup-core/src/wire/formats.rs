@@ -1,9 +1,9 @@
 //! The subprotocols that an end knows, in order of preference, and the choice of one.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use super::{JsonProtocol, SimpleJson, WireFormat};
-use crate::{error::ConfigError, link::v2};
+use super::{AckId, Inbound, JsonProtocol, SimpleJson, WireError, WireFormat};
+use crate::{error::ConfigError, link::v2, message::Message, ws::Frame};
 
 /// A subprotocol.
 #[derive(Clone)]
@@ -58,7 +58,8 @@ impl Default for Formats {
 impl Formats {
     /// Puts a format first; it takes the place of one with its name.
     pub fn register(&mut self, format: impl WireFormat) {
-        self.formats.retain(|known| known.name() != format.name());
+        let format = Named { name: format.name().to_owned(), format };
+        self.formats.retain(|known| known.name() != format.name);
         self.formats.insert(0, Protocol::Format(Arc::new(format)));
     }
 
@@ -138,6 +139,39 @@ impl Formats {
             return Negotiation::Default(default.clone());
         }
         names.find_map(|name| self.find(name)).map_or(Negotiation::Unknown, Negotiation::Chosen)
+    }
+}
+
+/// A format of the user's, which was asked for its name once: it could be another one later, or a panic, at which no session is
+/// there to bear it.
+struct Named<F> {
+    name: String,
+    format: F,
+}
+
+impl<F: WireFormat> WireFormat for Named<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn can_ack(&self, message: &Message) -> bool {
+        self.format.can_ack(message)
+    }
+
+    fn render(&self, message: &Message, ack: Option<AckId>) -> Result<Frame, Cow<'static, str>> {
+        self.format.render(message, ack)
+    }
+
+    fn render_ack(&self, id: AckId) -> Option<Frame> {
+        self.format.render_ack(id)
+    }
+
+    fn render_nack(&self, id: AckId, reason: &str) -> Option<Frame> {
+        self.format.render_nack(id, reason)
+    }
+
+    fn parse(&self, frame: Frame) -> Result<Inbound, WireError> {
+        self.format.parse(frame)
     }
 }
 
