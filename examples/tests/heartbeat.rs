@@ -53,6 +53,20 @@ async fn a_silent_server_is_pinged_and_then_given_up() {
 }
 
 #[actix::test]
+async fn a_server_is_not_dead_because_the_client_was_held_up() {
+    let server = RawServer::start().await;
+    let (_addr, mut events) = recorded(client(server.url()).heartbeat(INTERVAL));
+    let mut connection = server.connection().await;
+    events.connected().await;
+    for intervals in [10, 1, 10] {
+        pass(intervals * INTERVAL).await;
+        assert!(matches!(connection.next().await, Signal::Ping(_)));
+    }
+    pass(INTERVAL).await;
+    assert_eq!(events.disconnected().await, Cause::Silent);
+}
+
+#[actix::test]
 async fn a_server_that_answers_pings_is_kept() {
     let server = RawServer::start().await;
     let (addr, mut events) = recorded(client(server.url()).heartbeat(INTERVAL));
@@ -149,7 +163,7 @@ async fn a_ping_is_answered_with_its_payload() {
 }
 
 #[actix::test]
-async fn a_server_that_is_not_read_is_not_called_dead() {
+async fn a_server_that_is_not_read_is_pinged_and_not_called_dead() {
     let server = RawServer::start().await;
     let (sender, mut texts) = mpsc::unbounded_channel();
     let go_on = Rc::new(Semaphore::new(0));
@@ -164,16 +178,18 @@ async fn a_server_that_is_not_read_is_not_called_dead() {
             }
         }
     };
-    let _addr = client(server.url()).inbox(2, 1000).heartbeat(INTERVAL).start(handler).expect("starts");
+    let client = client(server.url()).inbox(2, 1000).heartbeat(INTERVAL).without_handler_timeout();
+    let _addr = client.start(handler).expect("starts");
     let mut connection = server.connection().await;
     connection.send_together(["one", "two"].map(text)).await;
     assert_eq!(soon("a text", texts.recv()).await.expect("lives"), "one");
     for _ in 0..5 {
         pass(INTERVAL).await;
+        assert!(matches!(connection.next().await, Signal::Ping(_)), "it hears that the client is there");
     }
     go_on.add_permits(2);
     assert_eq!(soon("a text", texts.recv()).await.expect("lives"), "two");
-    assert_eq!(connection.ping().await, [], "it was neither pinged nor closed");
+    assert_eq!(connection.ping().await, [], "it was not closed");
 }
 
 #[actix::test]

@@ -10,7 +10,7 @@ use std::{
     panic::catch_unwind,
     pin::Pin,
     task::{self, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, AsyncContext, fut::ActorFuture};
@@ -74,6 +74,44 @@ pub fn now() -> Instant {
 pub fn wall_clock() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How late a timer may ring before that is the fault of its thread, which something has blocked.
+pub const LATE: Duration = Duration::from_millis(10);
+
+/// How long what has come in while the thread was blocked has to be heard: time enough for a socket's news to pass from actor to
+/// actor, of which each is behind others in the queue of the thread.
+pub const GRACE: Duration = Duration::from_millis(50);
+
+/// A time that is not over merely because the thread was late: then it is put off, once.
+#[derive(Debug)]
+pub struct Until {
+    at: Instant,
+    is_put_off: bool,
+}
+
+impl Until {
+    /// A time.
+    pub fn new(at: Instant) -> Self {
+        Self { at, is_put_off: false }
+    }
+
+    /// When to ask whether it is over.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Whether it is over. To be asked when it has come; if that is late, it is over a little later.
+    pub fn is_over(&mut self, now: Instant) -> bool {
+        if now < self.at {
+            return false;
+        }
+        if self.is_put_off || now - self.at <= LATE {
+            return true;
+        }
+        *self = Self { at: now + GRACE, is_put_off: true };
+        false
+    }
 }
 
 /// An actor's one timer.

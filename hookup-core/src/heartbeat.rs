@@ -6,12 +6,18 @@ use std::time::{Duration, Instant};
 ///
 /// A peer that has been silent for one interval is pinged, and again after each further one. A peer that has been
 /// silent for `missed` intervals is dead. Anything that arrives ends the silence.
+///
+/// An interval counts as silent only if this was asked in time: whoever comes late was held up by something else on his thread,
+/// may not have read yet what the peer has sent, and may not have pinged it when he should have. Then the peer is pinged
+/// (again), and has another interval.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
     interval: Duration,
     missed: u32,
-    heard: Instant,
-    pinged: u32,
+    /// How many intervals were silent.
+    silent: u32,
+    /// When the present one ends.
+    due: Instant,
 }
 
 /// What [`Heartbeat::poll`] asks for.
@@ -31,41 +37,45 @@ impl Heartbeat {
 
     /// Starts to listen at `now`.
     pub fn new(interval: Duration, missed: u32, now: Instant) -> Self {
-        Self { interval, missed: missed.max(1), heard: now, pinged: 0 }
+        Self { interval, missed: missed.max(1), silent: 0, due: now + interval }
     }
 
     /// Something arrived.
     pub fn heard(&mut self, now: Instant) {
-        self.heard = now;
-        self.pinged = 0;
+        self.silent = 0;
+        self.due = now + self.interval;
     }
 
     /// What is due. A ping is asked for once per interval, however late or often this is called.
-    pub fn poll(&mut self, now: Instant) -> Beat {
-        let silent = self.silent_intervals(now);
-        if silent >= self.missed {
-            Beat::Dead
-        } else if silent > self.pinged {
-            self.pinged = silent;
-            Beat::Ping
-        } else {
-            Beat::Wait
+    ///
+    /// While nothing is read, as the handler is behind, the peer's silence means nothing; but it is pinged, as it hears from us
+    /// by nothing else: its own pings are not answered.
+    pub fn poll(&mut self, now: Instant, is_reading: bool) -> Beat {
+        if !is_reading {
+            self.silent = 0;
         }
+        if now < self.due {
+            return Beat::Wait;
+        }
+        if !is_reading || now - self.due > self.interval / 4 {
+            self.due = now + self.interval;
+            return Beat::Ping;
+        }
+        self.silent += 1;
+        self.due += self.interval;
+        if self.silent >= self.missed { Beat::Dead } else { Beat::Ping }
     }
 
     /// When to call [`Heartbeat::poll`] next.
     pub fn deadline(&self) -> Instant {
-        self.heard + self.interval * (self.pinged + 1)
-    }
-
-    fn silent_intervals(&self, now: Instant) -> u32 {
-        let silence = now.saturating_duration_since(self.heard);
-        u32::try_from(silence.as_nanos() / self.interval.as_nanos().max(1)).unwrap_or(u32::MAX)
+        self.due
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -74,31 +84,93 @@ mod tests {
     fn a_silent_peer_is_pinged_once_and_dead_after_two_intervals() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(10 * SECOND, 2, start);
-        assert_eq!(heartbeat.poll(start + 9 * SECOND), Beat::Wait);
+        assert_eq!(heartbeat.poll(start + 9 * SECOND, true), Beat::Wait);
         assert_eq!(heartbeat.deadline(), start + 10 * SECOND);
-        assert_eq!(heartbeat.poll(start + 10 * SECOND), Beat::Ping);
-        assert_eq!(heartbeat.poll(start + 11 * SECOND), Beat::Wait);
+        assert_eq!(heartbeat.poll(start + 10 * SECOND, true), Beat::Ping);
+        assert_eq!(heartbeat.poll(start + 11 * SECOND, true), Beat::Wait);
         assert_eq!(heartbeat.deadline(), start + 20 * SECOND);
-        assert_eq!(heartbeat.poll(start + 20 * SECOND), Beat::Dead);
+        assert_eq!(heartbeat.poll(start + 20 * SECOND, true), Beat::Dead);
     }
 
     #[test]
     fn what_arrives_ends_the_silence() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(10 * SECOND, 2, start);
-        assert_eq!(heartbeat.poll(start + 10 * SECOND), Beat::Ping);
+        assert_eq!(heartbeat.poll(start + 10 * SECOND, true), Beat::Ping);
         heartbeat.heard(start + 15 * SECOND);
-        assert_eq!(heartbeat.poll(start + 24 * SECOND), Beat::Wait);
-        assert_eq!(heartbeat.poll(start + 25 * SECOND), Beat::Ping);
-        assert_eq!(heartbeat.poll(start + 35 * SECOND), Beat::Dead);
+        assert_eq!(heartbeat.poll(start + 24 * SECOND, true), Beat::Wait);
+        assert_eq!(heartbeat.poll(start + 25 * SECOND, true), Beat::Ping);
+        assert_eq!(heartbeat.poll(start + 35 * SECOND, true), Beat::Dead);
     }
 
     #[test]
     fn missed_ticks_do_not_fire_in_a_burst() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(SECOND, 10, start);
-        assert_eq!(heartbeat.poll(start + 5 * SECOND), Beat::Ping);
-        assert_eq!(heartbeat.poll(start + 5 * SECOND), Beat::Wait);
+        assert_eq!(heartbeat.poll(start + 5 * SECOND, true), Beat::Ping);
+        assert_eq!(heartbeat.poll(start + 5 * SECOND, true), Beat::Wait);
         assert_eq!(heartbeat.deadline(), start + 6 * SECOND);
+    }
+
+    #[test]
+    fn a_peer_is_not_dead_because_its_watcher_was_held_up() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(10 * SECOND, 2, start);
+        assert_eq!(heartbeat.poll(start + 60 * SECOND, true), Beat::Ping, "it was not pinged before");
+        assert_eq!(heartbeat.poll(start + 70 * SECOND, true), Beat::Ping);
+        assert_eq!(heartbeat.poll(start + 83 * SECOND, true), Beat::Ping, "its answer may be there, unread");
+        assert_eq!(heartbeat.poll(start + 93 * SECOND, true), Beat::Dead);
+    }
+
+    #[test]
+    fn a_peer_that_is_not_read_is_pinged_and_never_dead() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(10 * SECOND, 2, start);
+        for n in 1..10 {
+            assert_eq!(heartbeat.poll(start + n * 10 * SECOND, false), Beat::Ping);
+            assert_eq!(heartbeat.poll(start + n * 10 * SECOND + SECOND, false), Beat::Wait);
+        }
+        assert_eq!(heartbeat.poll(start + 100 * SECOND, true), Beat::Ping, "when it is read again, it has its time");
+        assert_eq!(heartbeat.poll(start + 110 * SECOND, true), Beat::Dead);
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_dead_was_pinged_and_had_time_to_answer(
+            missed in 2..5_u32,
+            delays in prop::collection::vec(0..2500_u64, 1..100),
+        ) {
+            let (mut now, interval) = (Instant::now(), SECOND);
+            let mut heartbeat = Heartbeat::new(interval, missed, now);
+            let mut pinged = None;
+            for delay in delays {
+                now = now.max(heartbeat.deadline()) + Duration::from_millis(delay);
+                let beat = heartbeat.poll(now, true);
+                let since = pinged.map(|pinged| now - pinged);
+                prop_assert!(beat == Beat::Wait || since.is_none_or(|since| since >= interval * 3 / 4), "{:?}", since);
+                match beat {
+                    Beat::Wait => {}
+                    Beat::Ping => pinged = Some(now),
+                    Beat::Dead => {
+                        prop_assert!(since.is_some(), "it was pinged");
+                        break;
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn on_a_thread_that_is_in_time_the_dead_are_noticed_in_time(
+            missed in 2..5_u32,
+            delays in prop::collection::vec(0..=250_u64, 10),
+        ) {
+            let (start, interval) = (Instant::now(), SECOND);
+            let mut heartbeat = Heartbeat::new(interval, missed, start);
+            let dead = delays.iter().find_map(|&delay| {
+                let now = heartbeat.deadline() + Duration::from_millis(delay);
+                (heartbeat.poll(now, true) == Beat::Dead).then_some(now - start)
+            });
+            prop_assert!(dead.is_some_and(|dead| dead <= interval * missed + interval / 4), "{:?}", dead);
+        }
     }
 }

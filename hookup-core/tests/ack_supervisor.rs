@@ -200,9 +200,24 @@ async fn two_owners_do_not_mix() {
     one.leaves();
     assert_eq!(one.told().await, [[(1, AckOutcome::Lost), (2, AckOutcome::Lost)]]);
     assert_eq!(other.told().await, NOTHING);
-    advance(2 * SECOND).await;
+    advance(SECOND).await;
     assert_eq!(other.told().await, [[(2, AckOutcome::TimedOut)]]);
     assert_eq!(one.told().await, NOTHING);
+}
+
+#[actix::test]
+async fn an_ack_that_a_blocked_thread_reads_late_counts() {
+    let mut sender = Sender::alone();
+    sender.does([arm(1, SECOND), arm(2, SECOND), arm(3, 5 * SECOND)]);
+    // The clock goes on, and nothing on the thread does.
+    advance(3 * SECOND).await;
+    assert_eq!(sender.told().await, NOTHING, "its ack may have come in");
+    sender.does([acked(1)]);
+    assert_eq!(sender.told().await, [[(1, AckOutcome::Acked)]]);
+    let start = now();
+    assert_eq!(sender.outcomes.recv().await, Some(vec![(2, AckOutcome::TimedOut)]), "the other one has not come");
+    assert!(now() - start < SECOND / 10, "{:?}", now() - start);
+    assert_eq!(sender.outcomes.recv().await, Some(vec![(3, AckOutcome::TimedOut)]), "and its own time has not changed");
 }
 
 #[actix::test]

@@ -173,10 +173,7 @@ impl HookupClient {
                 }
                 let mut dead = self.core.is_stalled(connected.progress.count(), now).then_some(Cause::Stalled);
                 if let Some(heartbeat) = &mut connected.heartbeat {
-                    if !self.core.is_reading() {
-                        heartbeat.heard(now);
-                    }
-                    match heartbeat.poll(now) {
+                    match heartbeat.poll(now, self.core.is_reading()) {
                         Beat::Wait => {}
                         Beat::Ping => connected.command(Command::Ping),
                         Beat::Dead => dead = Some(Cause::Silent),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, task, time::Instant};
 use actix::{Actor, ArbiterService, Context, Handler, Message, Recipient, Supervised};
 
 use super::table::{AckOutcome, AckTable, Owner};
-use crate::driver::{Alarm, Drive, Driver};
+use crate::driver::{Alarm, Drive, Driver, Until};
 
 /// Tracks the pending acks of all sessions and clients of one arbiter, with one timer.
 ///
@@ -16,6 +16,9 @@ pub struct AckSupervisor {
     table: AckTable,
     owners: HashMap<Owner, Recipient<AckOutcomes>>,
     alarm: Alarm,
+    /// When the acks that are late are given up: the first deadline, put off if its thread was late, as then an ack may have
+    /// come in that nobody has read yet.
+    until: Option<Until>,
 }
 
 /// Makes an owner known, and where its outcomes go.
@@ -141,18 +144,34 @@ impl Handler<Leave> for AckSupervisor {
     }
 }
 
+impl AckSupervisor {
+    /// Ends what has timed out; when to look again.
+    fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let first = self.table.next_deadline().filter(|&first| first <= now);
+        // A deadline that has passed is put off with those that pass meanwhile.
+        self.until = first.map(|first| self.until.take().unwrap_or_else(|| Until::new(first)));
+        if let Some(until) = &mut self.until
+            && !until.is_over(now)
+        {
+            return Some(until.at());
+        }
+        self.until = None;
+        let mut expired = HashMap::<Owner, Vec<_>>::new();
+        while let Some((owner, seq)) = self.table.pop_expired(now) {
+            expired.entry(owner).or_default().push((seq, AckOutcome::TimedOut));
+        }
+        for (owner, outcomes) in expired {
+            self.tell(owner, outcomes);
+        }
+        self.table.next_deadline()
+    }
+}
+
 impl Drive for AckSupervisor {
     fn drive(&mut self, _: &mut Self::Context, cx: &mut task::Context<'_>) {
         loop {
-            let now = crate::driver::now();
-            let mut expired = HashMap::<Owner, Vec<_>>::new();
-            while let Some((owner, seq)) = self.table.pop_expired(now) {
-                expired.entry(owner).or_default().push((seq, AckOutcome::TimedOut));
-            }
-            for (owner, outcomes) in expired {
-                self.tell(owner, outcomes);
-            }
-            self.alarm.set(self.table.next_deadline());
+            let at = self.expire(crate::driver::now());
+            self.alarm.set(at);
             if !self.alarm.rang(cx) {
                 break;
             }

@@ -277,10 +277,7 @@ impl Session {
         let is_reading = self.core.is_reading();
         let heartbeat = self.connection.as_mut().and_then(|connection| connection.heartbeat.as_mut());
         let Some(heartbeat) = heartbeat else { return };
-        if !is_reading {
-            heartbeat.heard(now);
-        }
-        match heartbeat.poll(now) {
+        match heartbeat.poll(now, is_reading) {
             Beat::Wait => {}
             Beat::Ping => self.command(Command::Ping),
             Beat::Dead => {
