@@ -1,18 +1,23 @@
-//! What panics cost: those of handlers, of their factories, and of wire formats.
+//! What panics cost: those of handlers, of their factories, of wire formats, and of what else is the user's.
 
 #[path = "support/raw.rs"]
 mod raw;
 #[path = "support/sessions.rs"]
 mod sessions;
 mod support;
+#[path = "support/v2.rs"]
+mod v2;
 
 use std::{
     borrow::Cow,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
+use hookup_client::Backoff;
 use hookup_server::{
-    Error, Event, EventHandler, Handling, HookupServer, Message, Peer, SimpleJson, WireFormat,
+    Cause, CloseCode, Error, Event, EventHandler, Handling, HookupServer, Message, Peer, Refusal, SimpleJson, Text,
+    WireFormat,
     core::{
         wire::{AckId, Inbound, WireError},
         ws::Frame,
@@ -20,8 +25,11 @@ use hookup_server::{
 };
 use raw::{CLOSE, Raw, close_payload, frame};
 use sessions::{acked, on_one_worker, request};
-use support::{Server, soon};
+use support::{HOUR, Server, close, recorded, recorder, recording, sent, soon};
 use tokio::sync::mpsc;
+use v2::reliable;
+
+const SHORT: Duration = Duration::from_millis(100);
 
 /// Panics as its messages say, and hands on what else it is told.
 struct Panicky(mpsc::UnboundedSender<Event>);
@@ -110,6 +118,81 @@ async fn a_wire_format_that_panics_costs_its_connection_alone() {
     let mut raw = Raw::open(addr, "faulty").await;
     raw.text("hi").await;
     assert_eq!(raw.closed().await, Some(1011));
+    request(&mut beside, 1, "hi").await;
+    acked(&mut beside, 1).await;
+    soon("the end of all sessions", hookup.stop(support::STOP)).await;
+}
+
+#[actix::test]
+async fn a_factory_that_panics_for_a_session_costs_its_connection_alone() {
+    let calls = AtomicUsize::new(0);
+    let (handler, mut received) = recorder();
+    let builder = HookupServer::new(move || {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        assert!(call != 1, "this panic is the test's");
+        handler.clone()
+    });
+    let (addr, hookup) = on_one_worker(builder.max_sessions(2));
+    let (mut beside, _) = v2::greeted(addr, &v2::hello(v2::SESSION, 1)).await;
+    received.connected().await;
+    let (client, mut events) = recorded(reliable(format!("ws://{addr}/")));
+    // The place of the connection that failed is free again.
+    let Cause::PeerClosed(reason) = events.reconnecting().await.cause else { panic!("not closed") };
+    assert_eq!(reason.code, CloseCode::ERROR);
+    events.connected().await;
+    sent(client.send(Text("hi").needs_ack(HOUR))).await.expect("acked");
+    beside.nothing_came().await;
+    soon("the end of all sessions", hookup.stop(support::STOP)).await;
+}
+
+#[actix::test]
+async fn an_authentication_that_panics_is_a_500_and_costs_its_request_alone() {
+    let builder = HookupServer::new(|| |_: Event, _: Peer| Ok::<(), Refusal>(()));
+    let (addr, _) = on_one_worker(builder.authenticate(|request| match request.path() {
+        "/" if request.query_string() == "panic" => panic!("this panic is the test's"),
+        _ => Ok::<_, String>("someone".to_owned()),
+    }));
+    let mut beside = Raw::open(addr, "jsonProtocol").await;
+    let mut raw = Raw::connect(addr).await;
+    assert_eq!(raw.handshake("/?panic", &[]).await.status, 500);
+    request(&mut beside, 1, "hi").await;
+    acked(&mut beside, 1).await;
+}
+
+#[actix::test]
+async fn a_jitter_that_panics_costs_its_client_nothing_but_the_jitter() {
+    let (server, mut received) = recording();
+    let backoff = Backoff::default().initial(SHORT).max(SHORT);
+    let backoff = backoff.jitter_by(|_| panic!("this panic is the test's"));
+    let (addr, mut events) = recorded(server.client().backoff(backoff));
+    events.connected().await;
+    received.connected().await.peer.close(CloseCode::ERROR.into());
+    assert_eq!(events.reconnecting().await.wait, SHORT);
+    events.connected().await;
+    assert_eq!(close(&addr, HOUR).await, 0);
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("this panic is the test's");
+    }
+}
+
+#[actix::test]
+async fn a_handler_that_panics_when_it_is_dropped_harms_nobody() {
+    let (addr, hookup) = on_one_worker(HookupServer::new(|| {
+        let bomb = Bomb;
+        move |_: Event, _: Peer| {
+            let _ = &bomb;
+        }
+    }));
+    let mut beside = Raw::open(addr, "jsonProtocol").await;
+    let mut raw = Raw::open(addr, "jsonProtocol").await;
+    raw.write(frame(CLOSE, close_payload(1000, b""))).await;
+    assert_eq!(raw.closed().await, Some(1000));
     request(&mut beside, 1, "hi").await;
     acked(&mut beside, 1).await;
     soon("the end of all sessions", hookup.stop(support::STOP)).await;

@@ -1,4 +1,4 @@
-//! What a server's handler may be, and what becomes of messages when it refuses or goes away.
+//! What a server's handler may be, and what becomes of messages when it refuses.
 
 #[path = "support/raw.rs"]
 mod raw;
@@ -6,9 +6,9 @@ mod raw;
 mod sessions;
 mod support;
 
-use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler};
+use actix::{Actor, AsyncContext as _, Context, Handler};
 use hookup_server::{Connected, Event, EventHandler, Handling, HookupServer, Peer, Refusal, Text};
-use raw::{CLOSE, Raw, close_payload, frame};
+use raw::Raw;
 use sessions::{acked, content, on_one_worker, request};
 use support::{HOUR, Server, soon};
 use tokio::sync::{mpsc, oneshot};
@@ -105,21 +105,15 @@ impl Actor for Held {
 impl Handler<Event> for Held {
     type Result = actix::ResponseFuture<()>;
 
-    fn handle(&mut self, event: Event, ctx: &mut Self::Context) -> Self::Result {
-        match event {
-            Event::Text(text) if &*text == "stop" => ctx.stop(),
-            Event::Text(text) => {
-                let (begun, release) = (self.begun.clone(), self.release.take());
-                return Box::pin(async move {
-                    begun.send(text.to_string()).expect("the test goes on");
-                    if let Some(release) = release {
-                        release.await.expect("is released");
-                    }
-                });
+    fn handle(&mut self, event: Event, _: &mut Self::Context) -> Self::Result {
+        let Event::Text(text) = event else { return Box::pin(async {}) };
+        let (begun, release) = (self.begun.clone(), self.release.take());
+        Box::pin(async move {
+            begun.send(text.to_string()).expect("the test goes on");
+            if let Some(release) = release {
+                release.await.expect("is released");
             }
-            _ => {}
-        }
-        Box::pin(async {})
+        })
     }
 }
 
@@ -135,31 +129,6 @@ async fn an_actor_handles_and_the_ack_waits_for_it() {
     raw.nothing_came().await;
     release.send(()).expect("the actor waits");
     acked(&mut raw, 1).await;
-}
-
-#[actix::test]
-async fn an_actor_that_has_stopped_acks_nothing_and_its_sessions_go_on() {
-    let (begun, mut has_begun) = mpsc::unbounded_channel();
-    let actor = Held { begun, release: None }.start();
-    let server = Server::with(move || actor.clone().recipient::<Event>());
-    let mut raw = Raw::open(server.addr, "jsonProtocol").await;
-    request(&mut raw, 1, "alive").await;
-    acked(&mut raw, 1).await;
-    assert_eq!(soon("the actor", has_begun.recv()).await.as_deref(), Some("alive"));
-
-    raw.text("stop").await;
-    request(&mut raw, 2, "too late").await;
-    assert_eq!(soon("the actor's end", has_begun.recv()).await, None);
-    raw.nothing_came().await;
-    let peers = server.hookup.peers().await;
-    peers[0].do_send(Text("still here"));
-    assert_eq!(content(&mut raw).await, "still here");
-
-    let mut other = Raw::open(server.addr, "jsonProtocol").await;
-    request(&mut other, 1, "too late").await;
-    other.nothing_came().await;
-    raw.write(frame(CLOSE, close_payload(1000, b""))).await;
-    assert_eq!(raw.closed().await, Some(1000), "the end comes though nobody hears of it");
 }
 
 /// Answers what an actor was told of its session with the peer that came with it.

@@ -1,5 +1,7 @@
 //! Silence, as a server sees it: when a peer is pinged, and when it is called dead.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/outboxes.rs"]
 mod outboxes;
 #[path = "support/raw.rs"]
@@ -10,41 +12,12 @@ mod v2;
 
 use std::{net::SocketAddr, time::Duration};
 
-use actix_web::{App, HttpServer, web};
-use hookup_server::{Cause, Event, HookupServer, ServerBuilder, SessionEnd, Text};
+use clock::{server, server_passes};
+use hookup_server::{Cause, Event, SessionEnd, Text};
 use outboxes::{Barrier, WatchedStore};
 use raw::{PING, PONG, Raw, TEXT, frame};
-use support::{Events, HOUR as INTERVAL, pass, recorder};
+use support::{Events, HOUR as INTERVAL};
 use v2::{SESSION, greeted, hello};
-
-/// A server on one thread, whose clock jumps by as many seconds as are asked for.
-fn server(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (SocketAddr, Events) {
-    let (handler, events) = recorder();
-    let hookup = set(HookupServer::new(move || handler.clone())).start().expect("starts");
-    let passes = |seconds: web::Path<u64>| async move {
-        pass(Duration::from_secs(seconds.into_inner())).await;
-        "passed"
-    };
-    let server = HttpServer::new(move || {
-        App::new().service(hookup.resource("/")).route("/pass/{seconds}", web::get().to(passes))
-    });
-    let server = server
-        .workers(1)
-        .disable_signals()
-        .client_request_timeout(Duration::ZERO)
-        .bind(("127.0.0.1", 0))
-        .expect("binds");
-    let addr = server.addrs()[0];
-    actix::spawn(async move { server.run().await.expect("serves") });
-    (addr, events)
-}
-
-/// The clock of the server jumps.
-async fn server_passes(addr: SocketAddr, time: Duration) {
-    let mut raw = Raw::connect(addr).await;
-    let response = raw.request("GET", &format!("/pass/{}", time.as_secs()), &[]).await;
-    assert_eq!((response.status, response.body.as_str()), (200, "passed"));
-}
 
 async fn open(addr: SocketAddr, events: &mut Events) -> Raw {
     let raw = Raw::open(addr, "simpleJson").await;
@@ -109,6 +82,53 @@ async fn a_peer_that_does_not_answer_is_dead() {
     assert!(matches!(&event, Event::SessionEnded(SessionEnd::Closed)), "{event:?}");
     raw.finish().await;
     assert_eq!(raw.next().await, None, "whoever is dead is sent no close frame");
+}
+
+#[actix::test]
+async fn a_peer_is_not_dead_because_the_server_was_held_up() {
+    let (addr, mut events) = server(|builder| builder.heartbeat(INTERVAL));
+    let mut raw = open(addr, &mut events).await;
+    for _ in 0..3 {
+        server_passes(addr, INTERVAL * 10).await;
+        assert_eq!(raw.next().await.expect("a ping").0, PING);
+        raw.nothing_came().await;
+        server_passes(addr, INTERVAL).await;
+        assert_eq!(raw.next().await.expect("a ping").0, PING);
+        server_passes(addr, INTERVAL * 10).await;
+        let (first, payload) = raw.next().await.expect("a ping, not the end");
+        assert_eq!(first, PING);
+        raw.write(frame(PONG, payload)).await;
+        raw.nothing_came().await;
+    }
+    server_passes(addr, INTERVAL).await;
+    assert_eq!(raw.next().await.expect("a ping").0, PING);
+    server_passes(addr, INTERVAL).await;
+    let event = events.next().await;
+    assert!(matches!(&event, Event::Disconnected(Cause::Silent)), "{event:?}");
+}
+
+#[actix::test]
+async fn a_peer_whose_messages_wait_for_the_rate_is_pinged_and_not_dead() {
+    let (addr, mut events) =
+        server(|builder| builder.heartbeat(INTERVAL).rate_limit(1, 100 * INTERVAL).inbox(2, 10_000));
+    let mut raw = open(addr, &mut events).await;
+    let texts = ["one", "two", "three", "four"].map(|text| frame(TEXT, text));
+    raw.write(texts.concat()).await;
+    let event = events.next().await;
+    assert!(matches!(&event, Event::Text(text) if &**text == "one"), "{event:?}");
+    // The thread has its turns to read as much of the rest as it may.
+    for _ in 0..2 {
+        server_passes(addr, Duration::ZERO).await;
+    }
+    for _ in 0..5 {
+        server_passes(addr, INTERVAL).await;
+        assert_eq!(raw.next().await.expect("a ping").0, PING);
+    }
+    for expected in ["two", "three", "four"] {
+        server_passes(addr, 100 * INTERVAL).await;
+        let event = events.next().await;
+        assert!(matches!(&event, Event::Text(text) if &**text == expected), "{event:?}");
+    }
 }
 
 #[actix::test]

@@ -38,7 +38,7 @@ async fn a_handler_factory_that_panics_leaves_no_slot_behind() {
     }));
     let mut raw = Raw::open(server.addr, "hookup.v2").await;
     raw.text(&hello(SESSION, 1)).await;
-    assert_eq!(raw.closed().await, Some(1001));
+    assert_eq!(raw.closed().await, Some(1011));
     panics.store(false, Ordering::SeqCst);
     let (_raw, welcome) = greeted(server.addr, &hello(SESSION, 1)).await;
     assert_eq!(welcome["resumed"], false);
@@ -50,7 +50,7 @@ async fn a_server_whose_handler_factory_panicked_stops() {
     let server = Server::with(|| -> support::Recorder { panic!("the factory panics") });
     let mut raw = Raw::open(server.addr, "hookup.v2").await;
     raw.text(&hello(SESSION, 1)).await;
-    assert_eq!(raw.closed().await, Some(1001));
+    assert_eq!(raw.closed().await, Some(1011));
     soon("the stop", server.hookup.stop(support::STOP)).await;
 }
 

@@ -129,6 +129,13 @@ pub enum Error {
         /// The time that it had.
         after: Duration,
     },
+    /// The handler, or one poll of its future, kept its thread for itself for this long, more than a second. Nothing else on
+    /// that thread ran meanwhile: no other session, and no heartbeat. At most one such event waits for the handler.
+    #[error("the handler blocked its thread for {took:?}")]
+    HandlerBlocked {
+        /// How long.
+        took: Duration,
+    },
     /// The outbox could not remove or load messages, or save the session's state: those that it keeps may be sent again,
     /// nothing is acked that was not saved, and all is tried again. Or a client's could not be opened: what was sent comes
     /// back, and the client ends.

@@ -32,8 +32,17 @@ use crate::{event::Event, peer::Peer};
 pub trait EventHandler: 'static {
     /// Takes one event. A message is acked when this, or the future in it, is done.
     ///
-    /// A panic, here or in the future, refuses the message, and is reported as `Event::Error`.
+    /// A panic, here or in the future, refuses the message, and is reported as `Event::Error`. So is a future that does not
+    /// end within `handler_timeout`, which is dropped, and a call that blocks its thread for more than a second.
     fn handle(&mut self, event: Event, peer: Peer) -> Handling;
+
+    /// Whether there is nobody any more who could handle an event, now or later: so it is with an actor that has stopped.
+    ///
+    /// It is asked when an event was refused. Then a server closes the session with 1011 and ends it, so that its client's
+    /// next one gets a new handler; a client refuses all that comes in, and goes on to deliver what it is given to send.
+    fn is_gone(&self) -> bool {
+        false
+    }
 }
 
 /// A handler's answer: done, refused, or later.
@@ -237,7 +246,12 @@ impl IntoHandler<Actor> for Recipient<Event> {
 
 impl EventHandler for Adapted<Recipient<Event>, Actor> {
     fn handle(&mut self, event: Event, _: Peer) -> Handling {
+        // One whose mailbox is full keeps it waiting, and takes it when there is room: only one that has stopped fails.
         let handled = self.0.send(event);
         Handling::later(async move { Ok(handled.await?) })
+    }
+
+    fn is_gone(&self) -> bool {
+        !self.0.connected()
     }
 }

@@ -211,7 +211,11 @@ impl HookupClient {
 
     fn deadline(&self) -> Option<Instant> {
         let closing = self.closing.as_ref().map(|closing| closing.until);
-        let retry = Some(&self.phase).filter(|phase| matches!(phase, Phase::Running)).and(self.core.deadline());
+        let core = match &self.phase {
+            Phase::Running => self.core.deadline(),
+            // A handler that never ends is not to keep the client.
+            Phase::Opening(_) | Phase::Ending { .. } | Phase::Telling { .. } => self.core.handler_deadline(),
+        };
         let own = match (&self.phase, &self.state) {
             (Phase::Running, State::Waiting(at)) => {
                 let attempt = Some(*at).filter(|_| self.core.is_reading());
@@ -227,7 +231,7 @@ impl HookupClient {
             (Phase::Running, _) => closing,
             _ => None,
         };
-        own.into_iter().chain(retry).min()
+        own.into_iter().chain(core).min()
     }
 }
 

@@ -59,6 +59,8 @@ pub struct SessionCore {
     pub(super) has_progress: bool,
     pub(super) accepts: bool,
     pub(super) ended: bool,
+    /// The session ends when its handler has gone.
+    pub(super) ends_with_handler: bool,
     /// How many messages were handled since others had their turn.
     pub(super) burst: usize,
     /// Something changed that the next poll acts on.
@@ -73,7 +75,7 @@ impl SessionCore {
             limits,
             peer,
             links: Links::new(limits.window, limits.max_message_bytes),
-            inbox: Inbox::new(handler),
+            inbox: Inbox::new(handler, &limits),
             outgoing: Outgoing::new(&limits),
             acks: AckHandle::enrol(outcomes),
             armed: Armed::default(),
@@ -90,6 +92,7 @@ impl SessionCore {
             has_progress: false,
             accepts: true,
             ended: false,
+            ends_with_handler: false,
             burst: 0,
             changed: false,
         }
@@ -236,6 +239,17 @@ impl SessionCore {
     /// The silence of a peer that is not listened to means nothing.
     pub fn is_reading(&self) -> bool {
         self.flow.is_reading()
+    }
+
+    /// Whether the handler was found to be gone: nobody is told of anything any more, and what comes in is refused.
+    pub fn has_lost_handler(&self) -> bool {
+        self.inbox.is_gone()
+    }
+
+    /// The session ends when its handler has gone. What the handler was given last over `hookup.v2` is not refused then, as
+    /// the peer might not hear of that any more, but comes again to the session's successor.
+    pub fn end_with_handler(&mut self) {
+        self.ends_with_handler = true;
     }
 
     /// Whether the connection has been of use since this was last asked: an ack has come, or a message of `hookup.v2` was

@@ -51,6 +51,7 @@ impl SessionCore {
         self.links.disconnected();
         self.is_connected = false;
         self.inbox.drop_sequenced();
+        self.inbox.lift_rate();
         while self.work(cx) {}
         self.acks.flush();
         self.changed = false;

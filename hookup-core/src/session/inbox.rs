@@ -1,20 +1,19 @@
-//! Events on their way to the handler, one after the other, and what becomes of a handler that panics.
+//! Events on their way to the handler, one after the other, and as fast as they may.
 
 use std::{
-    any::Any,
     collections::VecDeque,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{self, Poll},
+    time::Instant,
 };
 
-use futures_util::{FutureExt as _, future::LocalBoxFuture};
-
+use super::{Limits, call::Caller, rate::Bucket};
 use crate::{
+    driver,
     error::Error,
     event::Event,
-    handler::{EventHandler, Handling, Refusal, State},
+    handler::{EventHandler, Refusal},
     link::Ticket,
     outbox::{OutboxError, Usage},
     peer::Peer,
@@ -28,9 +27,15 @@ const MAX_FAILURES: usize = 1024;
 const MAX_OUTBOX_ERRORS: usize = 16;
 
 pub(super) struct Inbox {
-    handler: Box<dyn EventHandler>,
+    caller: Caller,
     queue: VecDeque<(Event, Origin)>,
-    running: Option<(LocalBoxFuture<'static, Result<(), Refusal>>, Origin)>,
+    /// Where the event came from that the handler is at work on.
+    running: Option<Origin>,
+    /// How fast messages may reach the handler, if not as fast as they come, and when the next one may.
+    bucket: Option<Bucket>,
+    next_at: Option<Instant>,
+    /// Whether the handler is yet to be told that it has blocked its thread.
+    is_blocked: bool,
     failures: usize,
     outbox_errors: usize,
     dropped: u64,
@@ -60,8 +65,8 @@ pub(super) enum Origin {
     Outbox,
     /// The connection, or the session itself.
     State,
-    /// A panic of the handler.
-    Panic,
+    /// The handler itself: a panic of it, or a time that it took.
+    Fault,
 }
 
 impl Origin {
@@ -72,11 +77,14 @@ impl Origin {
 }
 
 impl Inbox {
-    pub(super) fn new(handler: Box<dyn EventHandler>) -> Self {
+    pub(super) fn new(handler: Box<dyn EventHandler>, limits: &Limits) -> Self {
         Self {
-            handler,
+            caller: Caller::new(handler, limits.handler_timeout),
             queue: VecDeque::new(),
             running: None,
+            bucket: limits.rate.map(Bucket::new),
+            next_at: None,
+            is_blocked: false,
             failures: 0,
             outbox_errors: 0,
             dropped: 0,
@@ -138,7 +146,7 @@ impl Inbox {
 
     /// Whether the handler is at work on a message of `hookup.v2`, of which is to be noted that it was handled.
     pub(super) fn is_running_sequenced(&self) -> bool {
-        self.running.as_ref().is_some_and(|(_, origin)| origin.is_sequenced())
+        self.running.is_some_and(Origin::is_sequenced)
     }
 
     /// Hands out nothing more that the peer keeps until it is handled, and sends again.
@@ -146,14 +154,14 @@ impl Inbox {
         self.holds_sequenced = true;
     }
 
-    /// The next event to hand out, as its place in the queue.
-    fn next(&self) -> Option<usize> {
+    /// The place in the queue of the next event that may be handed out.
+    fn place(&self) -> Option<usize> {
         self.queue.iter().position(|(_, origin)| !(self.holds_sequenced && origin.is_sequenced()))
     }
 
     /// Whether the handler is done with all that it is to be given.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.running.is_none() && self.dropped == 0 && self.next().is_none()
+        self.running.is_none() && self.dropped == 0 && self.place().is_none()
     }
 
     /// Drops what the peer keeps until it is handled, and sends again.
@@ -171,8 +179,8 @@ impl Inbox {
         if !(self.queue.is_empty() && self.running.is_none() && self.dropped == 0) {
             return false;
         }
-        // A panic of it is logged, and not told: nothing follows the last event.
-        self.last.take().map(|last| self.push(last, Origin::Panic)).is_some()
+        // What goes wrong there is logged, and not told: nothing follows the last event.
+        self.last.take().map(|last| self.push(last, Origin::Fault)).is_some()
     }
 
     /// Whether one more failure may come before the last event; it is counted.
@@ -186,55 +194,89 @@ impl Inbox {
         self.last.is_none() && self.queue.is_empty() && self.running.is_none() && self.dropped == 0
     }
 
+    /// Whether there is no handler any more: what it is given is refused.
+    pub(super) fn is_gone(&self) -> bool {
+        self.caller.is_gone()
+    }
+
+    /// The session ends: what has come in is handled as fast as it can be.
+    pub(super) fn lift_rate(&mut self) {
+        self.bucket = None;
+    }
+
+    /// When [`Inbox::poll`] is to be called at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.caller.deadline().or(self.next_at.filter(|_| self.running.is_none()))
+    }
+
     /// Hands out events until one has been handled, and says which and how.
     pub(super) fn poll(&mut self, peer: &Peer, cx: &mut task::Context<'_>) -> Poll<(Origin, Result<(), Refusal>)> {
         loop {
-            if let Some((future, origin)) = &mut self.running {
+            let now = driver::now();
+            if self.caller.rests(now) {
+                return Poll::Pending;
+            }
+            if let Some(origin) = self.running {
                 self.has_worked = true;
-                let origin = *origin;
-                let polled = match catch_unwind(AssertUnwindSafe(|| future.poll_unpin(cx))) {
-                    Ok(Poll::Pending) => return Poll::Pending,
-                    Ok(Poll::Ready(outcome)) => outcome,
-                    Err(panic) => self.panicked(&*panic, origin),
-                };
-                self.running = None;
-                return Poll::Ready((origin, polled));
+                let polled = self.caller.poll(cx);
+                self.tell_faults(origin);
+                return polled.map(|outcome| {
+                    self.running = None;
+                    (origin, outcome)
+                });
             }
-            if self.failures == 0 && self.dropped > 0 {
-                let count = std::mem::take(&mut self.dropped);
-                self.queue.push_front((Event::Error(Error::FailuresDropped { count }), Origin::State));
-            }
-            let next = self.next().and_then(|at| self.queue.remove(at));
-            let Some((mut event, origin)) = next else { return Poll::Pending };
+            let Some((event, origin)) = self.next(now) else { return Poll::Pending };
             self.has_worked = true;
-            match origin {
-                Origin::Failure => self.failures -= 1,
-                Origin::Outbox => self.outbox_errors -= 1,
-                _ => {}
-            }
-            if origin == Origin::Dropped {
-                let Usage { messages, bytes } = std::mem::take(&mut self.made_room);
-                event = Event::Dropped { messages, bytes };
-            }
-            let handler = &mut self.handler;
-            match catch_unwind(AssertUnwindSafe(|| handler.handle(event, peer.clone()))) {
-                Ok(Handling(State::Later(future))) => self.running = Some((future, origin)),
-                Ok(Handling(State::Done(outcome))) => return Poll::Ready((origin, outcome)),
-                Err(panic) => return Poll::Ready((origin, self.panicked(&*panic, origin))),
+            let outcome = self.caller.call(event, peer.clone());
+            self.tell_faults(origin);
+            match outcome {
+                Some(outcome) => return Poll::Ready((origin, outcome)),
+                None => self.running = Some(origin),
             }
         }
     }
 
-    /// Logs the panic, and tells the handler; but not of a panic while it was told of one.
-    fn panicked(&mut self, panic: &(dyn Any + Send), origin: Origin) -> Result<(), Refusal> {
-        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        let message = words.unwrap_or_else(|| "a value that is not a string".into());
-        tracing::error!(%message, "a handler panicked; the session goes on");
-        if origin != Origin::Panic {
-            self.push(Event::Error(Error::HandlerPanicked { message }), Origin::Panic);
+    /// The next event that may reach the handler.
+    fn next(&mut self, now: Instant) -> Option<(Event, Origin)> {
+        if self.failures == 0 && self.dropped > 0 {
+            let count = std::mem::take(&mut self.dropped);
+            self.queue.push_front((Event::Error(Error::FailuresDropped { count }), Origin::State));
         }
-        Err(Refusal::new("the handler failed"))
+        let next = self.place().and_then(|place| self.queue.get(place));
+        self.next_at = match (next, &mut self.bucket) {
+            (Some((_, Origin::Frame { .. })), Some(bucket)) => bucket.take(now).err(),
+            _ => None,
+        };
+        let place = match self.next_at {
+            None => self.place(),
+            // What is not about the peer's messages need not wait for them.
+            Some(_) => self.queue.iter().position(|(_, origin)| {
+                matches!(origin, Origin::Failure | Origin::Dropped | Origin::Outbox | Origin::Fault)
+            }),
+        };
+        let (mut event, origin) = self.queue.remove(place?)?;
+        match (origin, &event) {
+            (Origin::Failure, _) => self.failures -= 1,
+            (Origin::Outbox, _) => self.outbox_errors -= 1,
+            (Origin::Fault, Event::Error(Error::HandlerBlocked { .. })) => self.is_blocked = false,
+            (Origin::Dropped, _) => {
+                let Usage { messages, bytes } = std::mem::take(&mut self.made_room);
+                event = Event::Dropped { messages, bytes };
+            }
+            _ => {}
+        }
+        Some((event, origin))
+    }
+
+    /// Tells the handler what it did wrong; but not what it did while it was told of such. That it blocks, once at a time.
+    fn tell_faults(&mut self, origin: Origin) {
+        for fault in self.caller.take_faults() {
+            let is_block = matches!(fault, Error::HandlerBlocked { .. });
+            if origin != Origin::Fault && !(is_block && self.is_blocked) {
+                self.is_blocked |= is_block;
+                self.push(Event::Error(fault), Origin::Fault);
+            }
+        }
     }
 }
 

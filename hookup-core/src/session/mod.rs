@@ -6,6 +6,7 @@
 mod accepting;
 mod armed;
 mod blocking;
+mod call;
 mod core;
 mod ending;
 mod flow;
@@ -15,6 +16,7 @@ mod keeper;
 mod links;
 mod opening;
 mod outgoing;
+mod rate;
 mod room;
 mod slow;
 mod stall;

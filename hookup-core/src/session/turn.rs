@@ -56,7 +56,13 @@ impl SessionCore {
 
     /// When [`SessionCore::poll`] is to be called at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        self.retry_at.into_iter().chain(self.slow.stall.deadline()).min()
+        [self.retry_at, self.slow.stall.deadline(), self.handler_deadline()].into_iter().flatten().min()
+    }
+
+    /// When it, [`SessionCore::poll_end`] or [`SessionCore::poll_told`] is to be called at the latest, also when the session
+    /// is at its end: because of the handler alone.
+    pub fn handler_deadline(&self) -> Option<Instant> {
+        self.inbox.deadline()
     }
 
     /// Whether something changed since the last poll that nothing else wakes the actor for.
@@ -72,15 +78,21 @@ impl SessionCore {
         let handled = self.inbox.poll(&self.peer, cx).map(|(origin, outcome)| {
             let outcome = outcome.as_ref().map(|&()| ()).map_err(|refusal| refusal.reason());
             match origin {
+                Origin::Frame { ticket: Ticket::Sequenced { .. }, .. } | Origin::Gap { .. }
+                    if self.ends_with_handler && self.inbox.is_gone() => {}
                 Origin::Frame { ticket, bytes, connection } => {
                     let is_current = self.is_connected && connection >= self.credited_from;
                     self.links.handled(ticket, outcome);
                     self.flow.handled(bytes, is_current);
                     self.has_progress |= matches!(ticket, Ticket::Sequenced { .. });
-                    self.burst += 1;
+                    self.burst = self.burst.saturating_add(1);
                 }
                 Origin::Gap { ticket } => self.links.handled(ticket, Ok(())),
-                Origin::Failure | Origin::Dropped | Origin::Outbox | Origin::State | Origin::Panic => {}
+                Origin::Failure | Origin::Dropped | Origin::Outbox | Origin::State | Origin::Fault => {}
+            }
+            if self.inbox.is_gone() {
+                // Whoever drives this is to know before more is refused.
+                self.burst = usize::MAX;
             }
         });
         kept.is_ready() || handled.is_ready()

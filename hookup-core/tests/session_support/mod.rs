@@ -10,7 +10,7 @@ use hookup_core::{
     ClosePeer, Error, Event, EventHandler, Handling, JsonProtocol, Limits, MemoryOutbox, Message, Outbound, Outbox,
     Peer, SendError, SendResult, Usage, WireFormat,
     ack::AckOutcomes,
-    driver::{Drive, Driver, now},
+    driver::{Alarm, Drive, Driver, now},
     session::{Opened, SessionCore, Submission},
     ws::Frame,
 };
@@ -31,6 +31,7 @@ pub(crate) struct Driven {
     pub(crate) confirms: bool,
     ending: bool,
     ended: bool,
+    alarm: Alarm,
     written: UnboundedSender<String>,
 }
 
@@ -83,6 +84,15 @@ impl Session {
         outbox: impl Outbox,
         handler: impl FnMut(&str, Peer) -> Handling + 'static,
     ) -> Self {
+        Self::start_with(limits, outbox, |told| Box::new(Told(told, handler)))
+    }
+
+    /// The same, with a handler that is given where to say what it was told.
+    pub(crate) fn start_with(
+        limits: Limits,
+        outbox: impl Outbox,
+        handler: impl FnOnce(UnboundedSender<String>) -> Box<dyn EventHandler>,
+    ) -> Self {
         tokio::time::pause();
         let (told, events) = unbounded_channel();
         let (write, written) = unbounded_channel();
@@ -91,9 +101,9 @@ impl Session {
             let addr = ctx.address();
             let new = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
             peer = Some(new.clone());
-            let mut core = SessionCore::new(limits, new, Box::new(Told(told, handler)), addr.recipient());
+            let mut core = SessionCore::new(limits, new, handler(told), addr.recipient());
             core.opened(Opened::without_link(Box::new(outbox)));
-            Driven { core, confirms: true, ending: false, ended: false, written: write }
+            Driven { core, confirms: true, ending: false, ended: false, alarm: Alarm::default(), written: write }
         });
         Self { addr, peer: peer.expect("it was made"), events, written }
     }
@@ -187,14 +197,29 @@ impl Actor for Driven {
 
 impl Drive for Driven {
     fn drive(&mut self, ctx: &mut Self::Context, cx: &mut task::Context<'_>) {
+        loop {
+            self.act(ctx, cx);
+            self.alarm.set(match self.ending {
+                false => self.core.deadline(),
+                true => self.core.handler_deadline(),
+            });
+            if !self.alarm.rang(cx) {
+                break;
+            }
+        }
+    }
+}
+
+impl Driven {
+    fn act(&mut self, ctx: &mut Context<Self>, cx: &mut task::Context<'_>) {
         if self.ending && !self.ended {
             let last = Event::Disconnected(hookup_core::Cause::EndOfStream);
             self.ended = self.core.poll_end(true, Some(last), cx).is_ready();
-        }
-        loop {
-            if self.ending && !self.ended {
+            if !self.ended {
                 return;
             }
+        }
+        loop {
             let mut count = 0;
             self.core.poll(now(), cx, |frames, _| {
                 count += frames.len();

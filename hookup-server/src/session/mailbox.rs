@@ -63,6 +63,11 @@ impl Handler<Attach> for Session {
             return self.report(Change::Leaving(attach));
         }
         let Attach { hello, principal, order, remote, connection, .. } = attach;
+        if self.is_stillborn {
+            // What the session has stored is for one that has a handler.
+            self.phase = Phase::Telling;
+            return connection.refuse(CloseReason::new(CloseCode::ERROR, "the handler's factory failed"));
+        }
         // One that was begun before the server asked who its clients are belongs to whoever knows its id.
         let is_theirs = self.core.principal().is_none_or(|owner| principal.as_deref() == Some(owner));
         let greeted = match is_theirs {

@@ -15,9 +15,11 @@ use std::{
 use actix::{Actor, ActorContext as _, Addr, ArbiterHandle, AsyncContext as _, Context};
 use futures_util::FutureExt as _;
 use hookup_core::{
-    Cause, CloseCode, CloseReason, Event, MemoryOutbox, Peer, SessionEnd, SessionId, WireFormat,
+    Cause, CloseCode, CloseReason, Event, EventHandler, Handling, MemoryOutbox, Peer, SessionEnd, SessionId,
+    WireFormat,
     driver::{Alarm, Drive, Driver, now, wall_clock},
     heartbeat::{Beat, Heartbeat},
+    panics::catch,
     session::{self, Called, SessionCore},
     transport::{Command, FLUSH_TIMEOUT},
 };
@@ -50,10 +52,21 @@ pub(crate) struct Session {
     is_over: bool,
     alarm: Alarm,
     phase: Phase,
+    /// The handler's factory panicked: it takes no connection.
+    is_stillborn: bool,
 }
 
-/// A session whose actor is about to be. If it never is, as its thread has ended or the handler's factory panicked, the
-/// registry is told that it has gone.
+/// In place of a handler whose factory panicked.
+struct Nobody;
+
+impl EventHandler for Nobody {
+    fn handle(&mut self, event: Event, _: Peer) -> Handling {
+        tracing::error!(?event, "not handled: the handler's factory panicked");
+        Handling::refused("there is no handler")
+    }
+}
+
+/// A session whose actor is about to be. If it never is, as its thread has ended, the registry is told that it has gone.
 struct Unborn(Option<(Addr<HookupServer>, SessionId)>);
 
 impl Unborn {
@@ -103,9 +116,10 @@ impl Session {
         format: Arc<dyn WireFormat>,
     ) -> Addr<Self> {
         let settings = settings.clone();
+        let handler = (settings.factory)();
         Self::create(move |ctx| {
             let opened = session::Opened::without_link(Box::<MemoryOutbox>::default());
-            let mut session = Self::new(settings, server, Kind::Format(format), opened, ctx);
+            let mut session = Self::new(settings, server, Kind::Format(format), handler, opened, ctx);
             session.core.set_peer(session.core.peer().moved(remote, principal));
             session
         })
@@ -123,7 +137,12 @@ impl Session {
         let unborn = Unborn(Some((server.clone(), id)));
         Self::start_in_arbiter(arbiter, move |ctx| {
             let unborn = unborn;
-            let mut session = Self::new(settings, server, Kind::Resumable(id), opened, ctx);
+            let handler = catch(|| (settings.factory)());
+            let handler = handler.inspect_err(|message| tracing::error!(%message, "the handler's factory panicked"));
+            let is_stillborn = handler.is_err();
+            let handler = handler.unwrap_or_else(|_| Box::new(Nobody));
+            let mut session = Self::new(settings, server, Kind::Resumable(id), handler, opened, ctx);
+            session.is_stillborn = is_stillborn;
             session.expires = Some(now() + session.settings.config.session_ttl);
             unborn.born();
             session
@@ -134,6 +153,7 @@ impl Session {
         settings: Arc<Settings>,
         server: Addr<HookupServer>,
         kind: Kind,
+        handler: Box<dyn EventHandler>,
         opened: session::Opened,
         ctx: &mut Context<Self>,
     ) -> Self {
@@ -141,8 +161,8 @@ impl Session {
         ctx.set_mailbox_capacity(0);
         let addr = ctx.address();
         let peer = Peer::new(None, addr.clone().recipient(), addr.clone().recipient());
-        let handler = (settings.factory)();
         let mut core = SessionCore::new(settings.common.limits, peer, handler, addr.recipient());
+        core.end_with_handler();
         core.opened(opened);
         Self {
             core,
@@ -159,6 +179,7 @@ impl Session {
             is_over: false,
             alarm: Alarm::default(),
             phase: Phase::Running,
+            is_stillborn: false,
         }
     }
 
@@ -222,6 +243,17 @@ impl Session {
         }
     }
 
+    /// The handler has gone: the client's next connection is to find a new session, with a new handler.
+    fn abandon(&mut self) {
+        let reason = CloseReason::new(CloseCode::ERROR, "the handler has gone");
+        self.is_over = true;
+        self.command(Command::Close(reason.clone()));
+        match self.connection {
+            Some(_) => self.disconnected(Cause::WeClosed(reason)),
+            None => self.end(SessionEnd::Closed),
+        }
+    }
+
     /// The session is over in this process.
     fn stop(&mut self) {
         match self.kind {
@@ -240,6 +272,9 @@ impl Session {
                 connection.transport.send(Command::Transmit { frames, credit });
             }
         });
+        if self.core.has_lost_handler() {
+            return self.abandon();
+        }
         if let Some((enough, until)) = self.draining
             && (self.core.poll_drained(cx).is_ready() || enough <= now)
         {
@@ -299,7 +334,12 @@ impl Session {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let Phase::Running = self.phase else { return None };
+        match self.phase {
+            Phase::Running => {}
+            // A handler that never ends is not to keep the session.
+            Phase::Ending { .. } | Phase::Telling => return self.core.handler_deadline(),
+            Phase::Forgetting(_) => return None,
+        }
         let connection = self.connection.as_ref();
         let heartbeat = connection.and_then(|connection| connection.heartbeat.as_ref()).map(Heartbeat::deadline);
         let closing = self.closing.as_ref().map(|&(_, deadline)| deadline).filter(|_| connection.is_some());
