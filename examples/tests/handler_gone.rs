@@ -63,7 +63,7 @@ async fn a_session_whose_actor_stops_is_closed_and_the_next_connection_has_a_new
         acked(session, 1).await;
         assert_eq!(soon("a text", told.recv()).await.as_deref(), Some("hi"));
     }
-    soon("the end of all sessions", hookup.stop()).await;
+    soon("the end of all sessions", hookup.stop(support::STOP)).await;
 }
 
 #[actix::test]
@@ -99,7 +99,7 @@ async fn a_session_whose_actor_is_gone_while_its_client_is_away_ends_and_gives_b
     // It is found to be gone when it is told of the end of the connection, or is given this message's failure.
     let lost = soon("a failure", peer.send(Text("hi").needs_ack(HOUR))).await.expect_err("the session has ended");
     assert!(matches!(lost.reason, SendFailure::Lost | SendFailure::Closed), "{lost}");
-    soon("the end of all sessions", server.hookup.stop()).await;
+    soon("the end of all sessions", server.hookup.stop(support::STOP)).await;
 }
 
 /// An actor as a handler, that tells the peer.

@@ -146,20 +146,6 @@ async fn a_factory_that_panics_for_a_session_costs_its_connection_alone() {
 }
 
 #[actix::test]
-async fn an_authentication_that_panics_is_a_500_and_costs_its_request_alone() {
-    let builder = HookupServer::new(|| |_: Event, _: Peer| Ok::<(), Refusal>(()));
-    let (addr, _) = on_one_worker(builder.authenticate(|request| match request.path() {
-        "/" if request.query_string() == "panic" => panic!("this panic is the test's"),
-        _ => Ok::<_, String>("someone".to_owned()),
-    }));
-    let mut beside = Raw::open(addr, "jsonProtocol").await;
-    let mut raw = Raw::connect(addr).await;
-    assert_eq!(raw.handshake("/?panic", &[]).await.status, 500);
-    request(&mut beside, 1, "hi").await;
-    acked(&mut beside, 1).await;
-}
-
-#[actix::test]
 async fn a_jitter_that_panics_costs_its_client_nothing_but_the_jitter() {
     let (server, mut received) = recording();
     let backoff = Backoff::default().initial(SHORT).max(SHORT);
