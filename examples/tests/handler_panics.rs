@@ -16,8 +16,7 @@ use std::{
 
 use hookup_client::Backoff;
 use hookup_server::{
-    Cause, CloseCode, Error, Event, EventHandler, Handling, HookupServer, Message, Peer, Refusal, SimpleJson, Text,
-    WireFormat,
+    Cause, CloseCode, Error, Event, EventHandler, Handling, HookupServer, Message, Peer, SimpleJson, Text, WireFormat,
     core::{
         wire::{AckId, Inbound, WireError},
         ws::Frame,

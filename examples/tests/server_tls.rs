@@ -10,10 +10,12 @@ mod support;
 
 use std::time::Duration;
 
+use actix_web::{HttpRequest, error::ErrorForbidden};
 use certificates::{Authority, save};
 use hookup_client::Tls as ClientTls;
-use hookup_server::{ListenError, Tls};
+use hookup_server::{ClientCertificates, ListenError, Tls};
 use raw::Raw;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secure::{answering, client, fails, talks};
 use support::Server;
 use tempfile::TempDir;
@@ -66,6 +68,27 @@ async fn with_a_client_ca_only_clients_with_a_certificate_of_it_come_in() {
     fails(client(port).tls(trusting()), "CertificateRequired").await;
     let stranger = Authority::new().issue("pump-7");
     fails(client(port).tls(trusting().client_certificate_pem(stranger.chain, stranger.key)), "alert").await;
+}
+
+#[actix::test]
+async fn the_hook_sees_whose_certificate_it_is() {
+    let (servers, clients, dir) = (Authority::new(), Authority::new(), dir());
+    let [chain, key] = servers.issue("localhost").save(dir.path());
+    let [known, unknown] = ["pump-7", "pump-8"].map(|name| clients.issue(name));
+    let expected = CertificateDer::from_pem_slice(known.chain.as_bytes()).expect("a certificate");
+    let tls = Tls::files(chain, key).client_ca(save(dir.path(), "clients.pem", &clients.pem()));
+    let builder = answering().tls(tls).authenticate(move |request: HttpRequest| {
+        let shown = request.conn_data::<ClientCertificates>().and_then(|shown| shown.0.first());
+        let name = if shown == Some(&expected) { Ok("pump-7") } else { Err(ErrorForbidden("an unknown pump")) };
+        async move { name }
+    });
+    let port = Server::start(builder).addr.port();
+    let pump = |issued: certificates::Issued| {
+        let trusting = ClientTls::roots_pem(servers.pem());
+        client(port).tls(trusting.client_certificate_pem(issued.chain, issued.key))
+    };
+    talks(pump(known)).await;
+    fails(pump(unknown), "403").await;
 }
 
 #[actix::test]

@@ -37,6 +37,7 @@ mod connection;
 mod hookup;
 mod line;
 mod listen;
+mod on_connect;
 mod registry;
 mod serving;
 mod session;
@@ -57,8 +58,8 @@ pub use self::{
     builder::ServerBuilder,
     config::{AllowedOrigins, RetryAfter, ServerConfig},
     hookup::{Hookup, Stopped},
-    line::on_connect,
     listen::{ListenError, Listening},
+    on_connect::{ClientCertificates, on_connect},
     registry::HookupServer,
     tls::Tls,
 };

@@ -5,7 +5,6 @@
 //! reference to it, and can cut the socket at any time.
 
 use std::{
-    any::Any,
     net::Shutdown,
     pin::Pin,
     sync::{Arc, Weak},
@@ -14,12 +13,11 @@ use std::{
 };
 
 use actix::Recipient;
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::{HttpRequest, dev::Extensions, rt::net::TcpStream};
+use actix_web::HttpRequest;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use hookup_core::transport::{CLOSE_TIMEOUT, Command, Progress};
-use socket2::{SockRef, Socket};
+use socket2::Socket;
 
 /// How much is handed to a socket at once: a long message is memory that waits, and says nothing of its progress.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -32,55 +30,29 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 /// How long a connection that is to close may take beyond the time in which its peer is to answer.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Gives the server a hold on the sockets of an application's connections, so that it can close those whose peers have
-/// stopped reading: to be given to [`HttpServer::on_connect`](actix_web::HttpServer::on_connect). It takes a second file
-/// descriptor for each connection. [`ServerBuilder::listen`](crate::ServerBuilder::listen) does so by itself.
-///
-/// Without it such a socket stays open until the operating system gives it up, though its session goes on.
-///
-/// It knows TCP connections, plain and with rustls 0.23; others are left as they are. An application that needs `on_connect`
-/// itself calls this from it.
-///
-/// ```no_run
-/// # use actix_web::{App, HttpServer};
-/// # use hookup_server::{Event, HookupServer, Peer};
-/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-/// # let hookup = HookupServer::new(|| |_: Event, _: Peer| {}).start()?;
-/// HttpServer::new(move || App::new().service(hookup.resource("/ws")))
-///     .on_connect(hookup_server::on_connect)
-///     .bind(("127.0.0.1", 8125))?
-///     .run()
-///     .await?;
-/// # Ok(())
-/// # }
-/// ```
-pub fn on_connect(connection: &dyn Any, data: &mut Extensions) {
-    let tcp = match connection.downcast_ref::<TcpStream>() {
-        Some(tcp) => Some(tcp),
-        None => connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0),
-    };
-    match tcp.map(|tcp| SockRef::from(tcp).try_clone()) {
-        None => {}
-        Some(Ok(socket)) => _ = data.insert(Arc::new(socket)),
-        Some(Err(error)) => tracing::warn!(%error, "the handle of a connection's socket could not be duplicated"),
-    }
+/// The second handle of a connection's socket, in the data of the connection.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) socket: Socket,
+    pub(crate) is_tls: bool,
 }
 
-/// A connection's socket, for as long as it is open; nothing, where [`on_connect`] was not called.
+/// A connection's socket, for as long as it is open; nothing, where [`on_connect`](crate::on_connect) was not called.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Line(Weak<Socket>);
+pub(crate) struct Line(Weak<Held>);
 
 impl Line {
     /// The socket that a request came over, made ready for messages.
     pub(crate) fn of(request: &HttpRequest) -> Self {
-        let Some(socket) = request.conn_data::<Arc<Socket>>() else { return Self::default() };
+        let Some(held) = request.conn_data::<Arc<Held>>() else { return Self::default() };
+        let Held { socket, .. } = &**held;
         let set = socket.set_tcp_nodelay(true);
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let set = set.and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES));
         if let Err(error) = set {
             tracing::debug!(%error, "a socket's options could not be set");
         }
-        Self(Arc::downgrade(socket))
+        Self(Arc::downgrade(held))
     }
 
     /// Whether there is a hold on the socket.
@@ -90,7 +62,7 @@ impl Line {
 
     /// Ends it at once. What was not sent is dropped.
     pub(crate) fn cut(&self) {
-        if let Some(socket) = self.0.upgrade() {
+        if let Some(Held { socket, .. }) = self.0.upgrade().as_deref() {
             // An error is a socket that the peer has ended already.
             let _ = socket.set_linger(Some(Duration::ZERO)).and_then(|()| socket.shutdown(Shutdown::Both));
         }
@@ -98,7 +70,8 @@ impl Line {
 
     /// Reads it no more, so that it is closed as soon as everything is written: else actix-web would wait for the peer.
     pub(crate) fn stop_reading(&self) {
-        if let Some(socket) = self.0.upgrade() {
+        // TLS would take that for an attack, and not write what is left; there actix-web waits for a second at most.
+        if let Some(Held { socket, is_tls: false }) = self.0.upgrade().as_deref() {
             // Likewise.
             let _ = socket.shutdown(Shutdown::Read);
         }

@@ -48,7 +48,8 @@ async fn main() -> hookup_examples::Result {
             .service(say)
             .service(mounted.resource("/ws"))
     })
-    .tcp_nodelay(true)
+    .on_connect(hookup_server::on_connect)
+    .disable_signals()
     .bind(args.listen)?;
 
     for addr in server.addrs() {
@@ -56,5 +57,6 @@ async fn main() -> hookup_examples::Result {
         HookupClient::builder(format!("ws://{addr}/ws"))
             .start(|event: Event, _: Peer| println!("client: {event:?}"))?;
     }
-    Ok(server.run().await?)
+    // Until Ctrl-C, or SIGTERM; then everyone is told, and what is under way is ended.
+    Ok(hookup.run(server.run(), Duration::from_secs(10)).await?)
 }

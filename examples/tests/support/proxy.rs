@@ -219,6 +219,12 @@ impl Request {
         self.stream.write_all(response.as_bytes()).await.expect("writes");
     }
 
+    /// Answers with as much of these bytes as the client takes before it goes.
+    pub(crate) async fn try_answer(mut self, response: &str) {
+        // An error is a client that has had enough.
+        let _ = soon("an answer", self.stream.write_all(response.as_bytes())).await;
+    }
+
     /// Answers as a WebSocket server, in this subprotocol.
     pub(crate) async fn upgrade(mut self, subprotocol: Option<&str>) -> RawConnection {
         let key = self.header("sec-websocket-key").expect("has a key");
