@@ -11,7 +11,7 @@ use hookup_core::{
     transport::{Command, FLUSH_TIMEOUT, Notice},
 };
 
-use super::{Kind, Phase, Session};
+use super::{Kind, Session, ending::Phase};
 use crate::{
     RetryAfter,
     attach::{Attach, Heard},
