@@ -12,6 +12,7 @@ use raw::{Raw, UPGRADE};
 use support::{Events, Server, recorder};
 
 const OFFER: &str = "Sec-WebSocket-Protocol";
+const VERSION: &str = "Sec-WebSocket-Version";
 
 fn server() -> (Server, Events) {
     let (handler, events) = recorder();
@@ -133,9 +134,86 @@ async fn what_is_no_handshake_is_refused_and_makes_no_session() {
         let mut headers = UPGRADE.to_vec();
         let (name, _) = headers.remove(missing);
         let response = Raw::connect(server.addr).await.request("GET", "/", &headers).await;
-        assert_eq!(response.status, 400, "without {name}");
+        assert_eq!(response.status, if name == VERSION { 426 } else { 400 }, "without {name}");
+        assert!(response.body.contains(name), "{}", response.body);
     }
     assert!(server.hookup.peers().await.is_empty());
+}
+
+/// The headers of a handshake, with these in place of one of them.
+fn with(name: &str, values: &[&'static str]) -> Vec<(&'static str, &'static str)> {
+    let (replaced, mut headers) = UPGRADE.into_iter().partition::<Vec<_>, _>(|(other, _)| *other == name);
+    headers.extend(values.iter().map(|value| (replaced[0].0, *value)));
+    headers
+}
+
+#[actix::test]
+async fn other_versions_are_refused_with_426_and_the_one_that_is_known() {
+    let (server, _events) = server();
+    for versions in [&["7"][..], &["8"], &["14"], &["013"], &["13, 8"], &[""], &["13", "8"], &["13", "13"]] {
+        let response = Raw::connect(server.addr).await.request("GET", "/", &with(VERSION, versions)).await;
+        let answer = (response.status, response.header(VERSION), response.header("Upgrade"));
+        assert_eq!(answer, (426, Some("13"), Some("websocket")), "{versions:?}");
+        assert!(response.body.contains("13"), "{}", response.body);
+    }
+}
+
+#[actix::test]
+async fn a_key_that_is_none_is_refused() {
+    let (server, _events) = server();
+    const GOOD: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    for keys in [&["short"][..], &["AAAAAAAAAAAAAAAAAAAAAAAA"], &["dGhlIHNhbXBsZSBub25j!Q=="], &[GOOD, GOOD]] {
+        let response = Raw::connect(server.addr).await.request("GET", "/", &with("Sec-WebSocket-Key", keys)).await;
+        assert_eq!(response.status, 400, "{keys:?}");
+        assert!(response.body.contains("Sec-WebSocket-Key"), "{}", response.body);
+    }
+}
+
+#[actix::test]
+async fn the_tokens_of_a_handshake_are_found_in_any_case_and_place() {
+    let (server, mut events) = server();
+    for (name, values) in [
+        ("Connection", &["keep-alive, Upgrade"][..]),
+        ("Connection", &["keep-alive", "uPGRADE"]),
+        ("Upgrade", &["WebSocket"]),
+        ("Upgrade", &["h2c", "WEBSOCKET"]),
+    ] {
+        let mut raw = Raw::connect(server.addr).await;
+        assert_eq!(raw.request("GET", "/", &with(name, values)).await.status, 101, "{name}: {values:?}");
+        events.connected().await;
+        raw.text("works").await;
+        assert_eq!(events.text().await, "works", "{name}: {values:?}");
+        drop(raw);
+        events.ended().await;
+    }
+    for (name, values) in [
+        ("Connection", &["close"][..]),
+        ("Connection", &["Upgrade, close"]),
+        ("Connection", &["Upgraded"]),
+        ("Upgrade", &["h2c"]),
+        ("Upgrade", &["websockets"]),
+        // Of such a list, actix-http would not read what follows the request.
+        ("Upgrade", &["h2c, websocket"]),
+    ] {
+        let response = Raw::connect(server.addr).await.request("GET", "/", &with(name, values)).await;
+        assert_eq!(response.status, 400, "{name}: {values:?}");
+        assert!(response.body.contains(name), "{}", response.body);
+    }
+}
+
+#[actix::test]
+async fn a_handshake_over_http_1_0_or_with_a_body_in_chunks_is_refused() {
+    let (server, _events) = server();
+    let request = raw::request("GET", "/", &UPGRADE);
+    let mut raw = Raw::connect(server.addr).await;
+    raw.write(request.replace("HTTP/1.1", "HTTP/1.0")).await;
+    let response = raw.response().await;
+    assert_eq!(response.status, 400);
+    assert!(response.body.contains("HTTP/1.1"), "{}", response.body);
+    let headers = [&UPGRADE[..], &[("Transfer-Encoding", "chunked")]].concat();
+    let response = Raw::connect(server.addr).await.request("GET", "/", &headers).await;
+    assert_eq!(response.status, 400);
+    assert!(response.body.contains("Transfer-Encoding"), "{}", response.body);
 }
 
 #[actix::test]

@@ -14,8 +14,8 @@ use std::{
 };
 
 use actix::{Actor, ActorContext as _, Addr, Arbiter, AsyncContext as _, Handler, Recipient, StreamHandler};
-use actix_web::{Error, HttpRequest, HttpResponseBuilder, error::PayloadError, rt, web};
-use actix_web_actors::ws::{self, HandshakeError, ProtocolError, WebsocketContext};
+use actix_web::{Error, error::PayloadError, rt, web};
+use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use bytes::Bytes;
 use futures_util::{Stream, future, stream};
 use hookup_core::{
@@ -33,11 +33,6 @@ use crate::{
     registry::HookupServer,
     session::{Opened, Session},
 };
-
-/// Checks that a request is a WebSocket handshake, and begins the response.
-pub(crate) fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, HandshakeError> {
-    ws::handshake(request)
-}
 
 /// Starts a connection; what it returns is the body of the handshake's response.
 pub(crate) fn start(

@@ -34,6 +34,7 @@ mod attach;
 mod builder;
 mod config;
 mod connection;
+mod handshake;
 mod hookup;
 mod line;
 mod listen;

@@ -1,4 +1,4 @@
-//! From an HTTP request to a session: the handshake, and the choice of a wire format.
+//! From an HTTP request to a session: the choice of a wire format, and the session's beginning.
 
 use std::{
     borrow::Cow,
@@ -8,7 +8,7 @@ use std::{
 
 use actix::Addr;
 use actix_web::{
-    HttpRequest, HttpResponse, ResponseError as _,
+    HttpRequest, HttpResponse,
     http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL},
     web,
 };
@@ -22,6 +22,7 @@ use crate::{
     admission::{Admitted, admit, check},
     builder::Settings,
     connection::{self, Desk, Greeter},
+    handshake::handshake,
     line::Line,
     registry::HookupServer,
     session::Session,
@@ -34,7 +35,7 @@ pub(crate) async fn upgrade(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let answered = AssertUnwindSafe(handshake(settings, server, request, payload)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(settings, server, request, payload)).catch_unwind().await;
     let answered = answered.or_else(|panic| catch(|| resume_unwind(panic)));
     answered.unwrap_or_else(|message| {
         tracing::error!(%message, "a handshake panicked");
@@ -42,16 +43,16 @@ pub(crate) async fn upgrade(
     })
 }
 
-async fn handshake(
+async fn answer(
     settings: &Arc<Settings>,
     server: &Addr<HookupServer>,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
     // Before the subprotocol: what is no handshake at all is not a matter of subprotocols.
-    let mut response = match connection::handshake(request) {
+    let mut response = match handshake(request) {
         Ok(response) => response,
-        Err(error) => return error.error_response(),
+        Err(refused) => return refused.response(),
     };
     if let Err(refusal) = check(settings, request) {
         return *refusal;
