@@ -7,10 +7,10 @@ mod raw;
 mod sessions;
 mod support;
 
-use hookup_server::{Cause, Error, Event, Text};
+use hookup_server::{Cause, Error, Event, Peer, Text};
 use raw::{BINARY, CLOSE, PING, Raw, TEXT, close_payload, frame, header};
 use sessions::{open, works};
-use support::{recording, recording_with, soon};
+use support::{Server, recording, recording_with, soon};
 
 #[actix::test]
 async fn a_close_is_answered_with_its_code_and_then_the_socket_is_closed() {
@@ -110,6 +110,7 @@ async fn text_that_is_not_utf8_closes_with_1007() {
             ("a byte that UTF-8 does not know", frame(TEXT, [b'o', b'k', 0xff])),
             ("a surrogate", frame(TEXT, [0xed, 0xa0, 0x80])),
             ("a character without its end", [frame(0x01, "ok"), frame(0x80, [0xc3])].concat()),
+            ("a close with such a reason", frame(CLOSE, close_payload(1000, &[0xff]))),
         ],
     )
     .await;
@@ -129,10 +130,11 @@ async fn frames_that_the_protocol_forbids_close_with_1002() {
             ("a message within a message", [frame(0x01, "hi"), frame(TEXT, "hi")].concat()),
             ("a beginning within a message", [frame(0x01, "hi"), frame(0x02, "hi")].concat()),
             ("a ping in fragments", frame(0x09, "hi")),
+            ("a length that there cannot be", header(BINARY, u64::MAX, true)),
+            ("a length in more bytes than it needs", vec![BINARY, 0xfe, 0, 125]),
             ("a close with half a code", frame(CLOSE, [3])),
             ("a close with a code that must not be sent", frame(CLOSE, close_payload(1005, b""))),
             ("a close with a code below all", frame(CLOSE, close_payload(999, b""))),
-            ("a close with a reason that is not UTF-8", frame(CLOSE, close_payload(1000, &[0xff]))),
         ],
     )
     .await;
@@ -153,13 +155,39 @@ async fn a_control_frame_that_is_too_long_closes_with_1002_at_its_header() {
 }
 
 #[actix::test]
+async fn a_message_in_too_many_fragments_closes_with_1009() {
+    let (server, mut events) = recording_with(|builder| builder.max_fragments(3));
+    let (mut raw, _) = open(&server, &mut events, "simpleJson").await;
+    raw.write([frame(0x01, "a"), frame(0x00, "b"), frame(0x80, "c")].concat()).await;
+    assert_eq!(events.text().await, "abc");
+    raw.write([frame(0x01, "a"), frame(0x00, "b"), frame(0x00, "c"), frame(0x80, "d")].concat()).await;
+    assert_eq!(raw.closed().await, Some(1009));
+}
+
+#[actix::test]
+async fn what_came_before_a_violation_is_answered_before_the_close() {
+    let server = Server::with(|| {
+        async |event: Event, peer: Peer| {
+            if let Event::Text(text) = event {
+                peer.do_send(text);
+            }
+        }
+    });
+    let mut raw = Raw::open(server.addr, "simpleJson").await;
+    raw.write([frame(TEXT, "one"), frame(TEXT, "two"), frame(0xc1, "bad"), frame(TEXT, "three")].concat()).await;
+    assert_eq!(raw.next_text().await, "one");
+    assert_eq!(raw.next_text().await, "two");
+    assert_eq!(raw.closed().await, Some(1002));
+}
+
+#[actix::test]
 async fn a_message_that_is_too_big_closes_with_1009_at_its_header() {
     each_closes_with(
         1009,
         &[
             ("a byte too much", header(TEXT, 1001, true)),
             ("1 GiB", header(BINARY, 1 << 30, true)),
-            ("more than there can be", header(BINARY, u64::MAX, true)),
+            ("as much as there can be", header(BINARY, u64::MAX >> 1, true)),
             ("fragments in sum", [frame(0x01, "x".repeat(600)), header(0x80, 401, true)].concat()),
         ],
     )

@@ -164,6 +164,20 @@ async fn a_ping_is_answered_with_its_payload() {
 }
 
 #[actix::test]
+async fn each_of_several_pings_is_answered_up_to_a_number() {
+    let (server, _events) = recording();
+    let mut raw = Raw::open(server.addr, "jsonProtocol").await;
+    let pings = |numbers: std::ops::Range<u32>| numbers.flat_map(|n| frame(PING, n.to_string())).collect::<Vec<_>>();
+    raw.write(pings(0..40)).await;
+    for number in 0..40 {
+        assert_eq!(raw.next().await, Some((PONG, number.to_string().into_bytes())));
+    }
+    // Of a flood the last one is answered, whatever else is.
+    raw.write(pings(0..10_000)).await;
+    while raw.next().await != Some((PONG, b"9999".to_vec())) {}
+}
+
+#[actix::test]
 async fn a_message_in_fragments_is_joined_around_a_ping() {
     let (server, mut events) = recording();
     let (mut raw, _) = open(&server, &mut events, "jsonProtocol").await;

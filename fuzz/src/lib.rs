@@ -63,12 +63,12 @@ pub fn formats(data: &[u8]) {
     }
 }
 
-/// Any bytes are frames and then, at most once, an error. How they are cut makes no difference to the frames.
+/// Any bytes are frames and then, at most once, an error. How they are cut makes no difference to either.
 pub fn websocket(data: &[u8]) {
     const LONGEST: usize = 1 << 16;
     for role in [Role::Client, Role::Server] {
         let decode = |piece: usize| {
-            let (mut decoder, mut signals) = (Decoder::new(role, LONGEST), Vec::new());
+            let (mut decoder, mut signals) = (Decoder::new(role, LONGEST, 100), Vec::new());
             for piece in data.chunks(piece) {
                 decoder.buffer().extend_from_slice(piece);
                 loop {
@@ -81,13 +81,16 @@ pub fn websocket(data: &[u8]) {
                             signals.push(signal);
                         }
                         Err(reason) => {
-                            assert!(reason.code.may_be_sent());
-                            return signals;
+                            assert!(matches!(
+                                reason.code,
+                                CloseCode::PROTOCOL | CloseCode::INVALID | CloseCode::TOO_BIG
+                            ));
+                            return (signals, Some(reason));
                         }
                     }
                 }
             }
-            signals
+            (signals, None)
         };
         assert_eq!(decode(usize::MAX), decode(1));
     }

@@ -98,17 +98,43 @@ impl From<Credit> for Usage {
 pub struct ReadGate {
     unhandled: Credit,
     bound: Credit,
+    draining: Option<Drained>,
+}
+
+/// What a gate that is to be drained waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drained {
+    /// All of it to be handled.
+    Handling,
+    /// What was sent in answer to be on its way.
+    Answers,
 }
 
 impl ReadGate {
     /// A gate that shuts when `bound` is reached, in frames or in bytes.
     pub fn new(bound: Credit) -> Self {
-        Self { unhandled: Credit::default(), bound }
+        Self { unhandled: Credit::default(), bound, draining: None }
     }
 
     /// Whether more may be read.
     pub fn is_open(&self) -> bool {
+        if self.draining.is_some() {
+            return self.unhandled.is_none();
+        }
         self.unhandled.frames < self.bound.frames && self.unhandled.bytes < self.bound.bytes
+    }
+
+    /// Whether all that came in has been handled, and answered. While it has not, the gate is shut; when it has just
+    /// been handled, this must be asked again after others had their turn: what a handler sent is on its way then.
+    pub fn is_drained(&mut self) -> bool {
+        match self.draining {
+            None if self.unhandled.is_none() => return true,
+            None => self.draining = Some(Drained::Handling),
+            Some(_) if !self.unhandled.is_none() => {}
+            Some(Drained::Handling) => self.draining = Some(Drained::Answers),
+            Some(Drained::Answers) => return true,
+        }
+        false
     }
 
     /// A frame of this many bytes came in.

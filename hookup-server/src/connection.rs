@@ -47,7 +47,7 @@ pub(crate) fn start(
         Desk::Greeting { .. } => limits.max_message_bytes.max(MAX_GREETING_BYTES),
         _ => limits.max_message_bytes,
     };
-    let decoder = Decoder::new(Role::Server, longest);
+    let decoder = Decoder::new(Role::Server, longest, limits.max_fragments);
     let incoming = Incoming { payload, decoder, gate: gate.clone(), broken: None, is_over: false };
     let progress = Progress::default();
     let connection = Connection {
@@ -233,7 +233,7 @@ impl StreamHandler<Arrival> for Connection {
                 return ctx.stop();
             }
         };
-        if let Some(payload) = batch.ping {
+        for payload in batch.pings {
             self.write(Outgoing::Pong(payload), ctx);
         }
         if self.closing.is_some() {
@@ -377,6 +377,10 @@ impl Stream for Incoming {
             batch.take(&mut this.decoder, &mut gate.gate);
             this.is_over = batch.end.is_some();
             if this.is_over {
+                break;
+            }
+            if batch.is_held {
+                cx.waker().wake_by_ref();
                 break;
             }
             if !gate.gate.is_open() {

@@ -241,7 +241,7 @@ impl Request {
         self.stream.write_all(response.as_bytes()).await.expect("writes");
         RawConnection {
             stream: self.stream,
-            decoder: Decoder::new(Role::Server, 1 << 20),
+            decoder: Decoder::new(Role::Server, 1 << 20, 1000),
             encoder: Encoder::new(Role::Server),
         }
     }

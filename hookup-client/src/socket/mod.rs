@@ -8,11 +8,11 @@ use std::{
     task::{self, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
     transport::{CLOSE_TIMEOUT, Command, Notice, Progress, ReadGate},
-    ws::{Batch, Decoder, End, Outgoing, Role},
+    ws::{Batch, Decoder, End, Outgoing, Pings, Role},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -38,8 +38,8 @@ pub(crate) struct Socket<Io, Tell> {
     commands: UnboundedReceiver<Command>,
     tell: Tell,
     out: Output,
-    /// The payload of a ping that was not answered yet.
-    pong: Option<Bytes>,
+    /// The pings that were not answered yet.
+    pings: Pings,
     /// What we sent a close frame with.
     closing: Option<CloseReason>,
     /// How the connection ends, once everything is written.
@@ -62,7 +62,7 @@ where
         progress: Progress,
         tell: Tell,
     ) -> Self {
-        let mut decoder = Decoder::new(Role::Client, limits.max_message_bytes);
+        let mut decoder = Decoder::new(Role::Client, limits.max_message_bytes, limits.max_fragments);
         *decoder.buffer() = read;
         Self {
             io,
@@ -71,7 +71,7 @@ where
             commands,
             tell,
             out: Output::new(progress),
-            pong: None,
+            pings: Pings::default(),
             closing: None,
             ending: None,
             patience: None,
@@ -104,7 +104,7 @@ where
             if let Poll::Ready(Err(cause)) = self.poll_write(cx) {
                 return Poll::Ready(cause);
             }
-            if self.out.is_flushed() && self.pong.is_some() {
+            if self.out.is_flushed() && !self.pings.is_empty() {
                 continue;
             }
             if self.out.is_flushed()
@@ -152,6 +152,10 @@ where
     fn poll_read(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Cause>> {
         let mut batch = Batch::default();
         batch.take(&mut self.decoder, &mut self.gate);
+        if batch.is_held {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if batch.is_empty() {
             if !self.gate.is_open() {
                 return Poll::Pending;
@@ -168,10 +172,8 @@ where
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Cause::Failed(error.to_string()))),
             }
         }
-        if let Some(payload) = batch.ping.take() {
-            // To be answered when the server reads again; the last one is enough.
-            self.pong = Some(payload);
-        }
+        // To be answered when the server reads again.
+        self.pings.extend(batch.pings);
         if !batch.frames.is_empty() {
             (self.tell)(Notice::Frames(batch.frames));
         } else if batch.alive {
@@ -196,10 +198,8 @@ where
 
     /// Writes and flushes what it can, and tells which frames have left.
     fn poll_write(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Cause>> {
-        if self.out.len() < PONG_BEHIND
-            && let Some(payload) = self.pong.take()
-        {
-            self.put(Outgoing::Pong(payload));
+        if self.out.len() < PONG_BEHIND {
+            std::mem::take(&mut self.pings).into_iter().for_each(|payload| self.put(Outgoing::Pong(payload)));
         }
         let polled = self.out.poll_write(&mut self.io, cx);
         match self.out.take_written() {

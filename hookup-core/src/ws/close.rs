@@ -17,9 +17,9 @@ impl CloseCode {
     pub const PROTOCOL: Self = Self(1002);
     /// 1005: a close frame without a code came. Never sent.
     pub const NO_STATUS: Self = Self(1005);
-    /// 1007: text that is not UTF-8.
+    /// 1007: text, or a close frame's reason, that is not UTF-8.
     pub const INVALID: Self = Self(1007);
-    /// 1009: a message that is too big.
+    /// 1009: a message that is too big, or in too many fragments.
     pub const TOO_BIG: Self = Self(1009);
     /// 1011: the server failed.
     pub const ERROR: Self = Self(1011);
@@ -55,8 +55,22 @@ impl CloseReason {
         Self { code, reason: reason.into() }
     }
 
-    pub(super) fn from_wire(reason: actix_http::ws::CloseReason) -> Self {
-        Self::new(CloseCode(reason.code.into()), reason.description.unwrap_or_default())
+    /// What a close frame's payload says (RFC 6455, section 5.5.1).
+    ///
+    /// # Errors
+    /// 1002 for half a code or one that must not be sent, 1007 for a reason that is not UTF-8.
+    pub(super) fn from_payload(payload: &[u8]) -> Result<Option<Self>, Self> {
+        let Some((&code, reason)) = payload.split_first_chunk() else {
+            return if payload.is_empty() { Ok(None) } else { Err(violation("a close frame with half a code")) };
+        };
+        let code = CloseCode(u16::from_be_bytes(code));
+        if !code.may_be_sent() {
+            return Err(violation("a close frame with a code that must not be sent"));
+        }
+        match std::str::from_utf8(reason) {
+            Ok(reason) => Ok(Some(Self::new(code, reason))),
+            Err(_) => Err(Self::new(CloseCode::INVALID, "a close frame with a reason that is not UTF-8")),
+        }
     }
 
     /// The close frame's content: none for a code that must not be sent, and no more of the reason than fits.
@@ -85,4 +99,9 @@ impl fmt::Display for CloseReason {
         }
         Ok(())
     }
+}
+
+/// The answer to a peer that breaks the protocol.
+pub(super) fn violation(what: &'static str) -> CloseReason {
+    CloseReason::new(CloseCode::PROTOCOL, what)
 }

@@ -1,41 +1,72 @@
-//! Bytes to messages: fragments joined, UTF-8 and sizes checked.
+//! Bytes to messages: payloads unmasked and checked as they come, fragments joined.
 
-use actix_http::ws::{Codec, Frame as Piece, Item, ProtocolError};
-use bytes::{Bytes, BytesMut};
+use std::task::Poll;
+
+use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
-use tokio_util::codec::Decoder as _;
 
-use super::{CloseCode, CloseReason, Frame, Role, Signal};
+use super::{
+    CloseCode, CloseReason, Frame, Role, Signal,
+    header::{Header, Opcode, Rules},
+    utf8::{NotUtf8, Utf8},
+};
 
-/// The longest payload of a control frame (RFC 6455, section 5.5).
-const MAX_CONTROL_BYTES: usize = 125;
-
-/// Turns the bytes of one connection's direction into messages.
+/// Turns the bytes of one connection's direction into messages (RFC 6455, section 5).
 ///
-/// After an error it must not be used any more: the connection is to be closed with the reason that it gave.
+/// It knows what is wrong as early as that can be known: a header's claims before any of its payload is here, and text that
+/// is not UTF-8 at its first bad byte. It never holds more than came.
+///
+/// After an error or a close frame it is over: the connection is to be closed, and what still comes is not looked at. It
+/// says an error again each time that it is asked.
 #[derive(Debug)]
 pub struct Decoder {
-    codec: Codec,
-    buffer: BytesMut,
-    joined: Option<Joined>,
+    role: Role,
     max_message_bytes: usize,
+    max_fragments: usize,
+    buffer: BytesMut,
+    /// The frame whose header has come, and whose payload has not all come yet.
+    frame: Option<Begun>,
+    /// The message whose last fragment has not come yet.
+    joined: Option<Joined>,
+    /// What the peer did wrong.
+    failed: Option<CloseReason>,
+    is_closed: bool,
 }
 
-/// A message whose last fragment has not come yet.
+/// A frame of which the payload is coming.
+#[derive(Debug)]
+struct Begun {
+    header: Header,
+    /// How much of the payload is unmasked.
+    done: usize,
+}
+
+/// A message that comes in parts: in fragments, or as a text in a frame that is not all here yet.
 #[derive(Debug)]
 struct Joined {
-    text: bool,
-    payload: BytesMut,
+    content: Content,
+    fragments: usize,
+}
+
+/// What is here of a message. An extension that transforms payloads has its own kind of this.
+#[derive(Debug)]
+enum Content {
+    Text(Utf8),
+    Binary(BytesMut),
 }
 
 impl Decoder {
-    /// A decoder of what the peer of an end with this role sends.
-    pub fn new(role: Role, max_message_bytes: usize) -> Self {
+    /// A decoder of what the peer of an end with this role sends: messages of so many bytes, in so many fragments.
+    pub fn new(role: Role, max_message_bytes: usize, max_fragments: usize) -> Self {
         Self {
-            codec: role.codec().max_size(max_message_bytes.max(MAX_CONTROL_BYTES)),
-            buffer: BytesMut::new(),
-            joined: None,
+            role,
             max_message_bytes,
+            max_fragments,
+            buffer: BytesMut::new(),
+            frame: None,
+            joined: None,
+            failed: None,
+            is_closed: false,
         }
     }
 
@@ -49,89 +80,169 @@ impl Decoder {
     /// # Errors
     /// The close reason that the connection must end with: 1002, 1007 or 1009.
     pub fn next_signal(&mut self) -> Result<Option<Signal>, CloseReason> {
+        if self.failed.is_none() && !self.is_closed {
+            match self.decode() {
+                Ok(signal) => {
+                    self.is_closed = matches!(signal, Some(Signal::Close(_)));
+                    return Ok(signal);
+                }
+                Err(reason) => self.failed = Some(reason),
+            }
+        }
+        self.buffer.clear();
+        self.failed.clone().map_or(Ok(None), Err)
+    }
+
+    fn decode(&mut self) -> Result<Option<Signal>, CloseReason> {
         loop {
-            self.check_announced_length()?;
-            let Some(piece) = self.codec.decode(&mut self.buffer).map_err(close_reason)? else {
-                return Ok(None);
-            };
-            let signal = match piece {
-                Piece::Text(payload) => Signal::Frame(Frame::Text(utf8(payload)?)),
-                Piece::Binary(payload) => Signal::Frame(Frame::Binary(payload)),
-                Piece::Ping(payload) => Signal::Ping(payload),
-                Piece::Pong(_) => Signal::Pong,
-                Piece::Close(reason) => Signal::Close(reason.map(CloseReason::from_wire)),
-                Piece::Continuation(item) => match self.join(item)? {
-                    Some(frame) => Signal::Frame(frame),
-                    None => continue,
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.rules().read(&self.buffer)? {
+                    Some(header) => self.begin(header),
+                    None => return Ok(None),
                 },
             };
-            return Ok(Some(signal));
+            let decoded = match &mut self.joined {
+                _ if frame.header.opcode.is_control() => self.control(frame.header)?,
+                Some(_) => self.part(&mut frame)?,
+                None => self.single(&mut frame)?,
+            };
+            match decoded {
+                Poll::Ready(Some(signal)) => return Ok(Some(signal)),
+                Poll::Ready(None) => {}
+                Poll::Pending => {
+                    self.frame = Some(frame);
+                    return Ok(None);
+                }
+            }
         }
     }
 
-    /// The codec refuses a frame that is too big only when it has all of it; its header tells earlier.
-    fn check_announced_length(&self) -> Result<(), CloseReason> {
-        let length = match self.buffer.get(1).map(|second| second & 0x7f) {
-            Some(126) => self.buffer.get(2..4).map(|b| u64::from(b[0]) << 8 | u64::from(b[1])),
-            Some(127) => self.buffer.get(2..10).map(|b| b.iter().fold(0, |n, &b| n << 8 | u64::from(b))),
-            short => short.map(u64::from),
+    fn rules(&self) -> Rules {
+        Rules {
+            // An extension that is agreed on, such as permessage-deflate, says here which bits have a meaning.
+            reserved: 0,
+            masked: self.role == Role::Server,
+            begun: self.joined.as_ref().map(|joined| (joined.content.len(), joined.fragments)),
+            max_message_bytes: self.max_message_bytes,
+            max_fragments: self.max_fragments,
+        }
+    }
+
+    /// Takes the header off the buffer, and notes the fragment that it begins.
+    fn begin(&mut self, header: Header) -> Begun {
+        self.buffer.advance(header.size);
+        match &mut self.joined {
+            _ if header.opcode.is_control() => {}
+            Some(joined) => joined.fragments += 1,
+            None if !header.is_last => self.joined = Some(Joined::new(header.opcode)),
+            None => {}
+        }
+        Begun { header, done: 0 }
+    }
+
+    /// A control frame: short, so it is taken when it is whole.
+    fn control(&mut self, header: Header) -> Result<Poll<Option<Signal>>, CloseReason> {
+        if self.buffer.len() < header.len {
+            return Ok(Poll::Pending);
+        }
+        header.unmask(&mut self.buffer[..header.len], 0);
+        // A copy, so that a ping that waits to be answered does not hold all that was read with it.
+        let payload = Bytes::copy_from_slice(&self.buffer[..header.len]);
+        self.buffer.advance(header.len);
+        Ok(Poll::Ready(Some(match header.opcode {
+            Opcode::Close => Signal::Close(CloseReason::from_payload(&payload)?),
+            Opcode::Ping => Signal::Ping(payload),
+            _ => Signal::Pong,
+        })))
+    }
+
+    /// A message in one frame. It stays in the buffer until it is whole, and is not copied; but for a text that comes in
+    /// parts, as that has to be checked as it comes.
+    fn single(&mut self, frame: &mut Begun) -> Result<Poll<Option<Signal>>, CloseReason> {
+        let Begun { header, done } = frame;
+        let is_text = header.opcode == Opcode::Text;
+        let here = self.buffer.len().min(header.len);
+        if here < header.len && is_text {
+            self.joined = Some(Joined::new(header.opcode));
+            return self.part(frame);
+        }
+        header.unmask(&mut self.buffer[*done..here], *done);
+        *done = here;
+        if here < header.len {
+            return Ok(Poll::Pending);
+        }
+        let payload = self.buffer.split_to(header.len).freeze();
+        let message = match is_text {
+            true => Frame::Text(ByteString::try_from(payload).map_err(|_| NotUtf8)?),
+            false => Frame::Binary(payload),
         };
-        let (Some(first), Some(length)) = (self.buffer.first(), length) else { return Ok(()) };
-        if first & 0x08 != 0 {
-            let is_short = length <= MAX_CONTROL_BYTES as u64;
-            return if is_short { Ok(()) } else { Err(violation("a control frame of more than 125 bytes")) };
-        }
-        let held = self.joined.as_ref().map_or(0, |joined| joined.payload.len());
-        if length > (self.max_message_bytes - held) as u64 { Err(self.too_big()) } else { Ok(()) }
+        Ok(Poll::Ready(Some(Signal::Frame(message))))
     }
 
-    fn too_big(&self) -> CloseReason {
-        CloseReason::new(CloseCode::TOO_BIG, format!("a message is limited to {} bytes", self.max_message_bytes))
-    }
-
-    fn join(&mut self, item: Item) -> Result<Option<Frame>, CloseReason> {
-        let (part, last) = match item {
-            Item::FirstText(part) => return Ok(self.begin(true, part)),
-            Item::FirstBinary(part) => return Ok(self.begin(false, part)),
-            Item::Continue(part) => (part, false),
-            Item::Last(part) => (part, true),
-        };
-        let Some(joined) = &mut self.joined else {
-            return Err(violation("a continuation without a beginning"));
-        };
-        // The length was checked against the limit when its header came.
-        joined.payload.extend_from_slice(&part);
-        if !last {
-            return Ok(None);
+    /// A part of a message: what is here of it is joined to what came before.
+    fn part(&mut self, frame: &mut Begun) -> Result<Poll<Option<Signal>>, CloseReason> {
+        let Begun { header, done } = frame;
+        let here = self.buffer.len().min(header.len - *done);
+        let part = &mut self.buffer[..here];
+        header.unmask(part, *done);
+        if let Some(joined) = &mut self.joined {
+            joined.content.push(part)?;
         }
-        match self.joined.take() {
-            Some(Joined { text: true, payload }) => Ok(Some(Frame::Text(utf8(payload.freeze())?))),
-            Some(Joined { text: false, payload }) => Ok(Some(Frame::Binary(payload.freeze()))),
-            None => Ok(None),
+        self.buffer.advance(here);
+        *done += here;
+        if *done < header.len {
+            return Ok(Poll::Pending);
         }
-    }
-
-    fn begin(&mut self, text: bool, part: Bytes) -> Option<Frame> {
-        self.joined = Some(Joined { text, payload: BytesMut::from(part) });
-        None
+        let whole = self.joined.take_if(|_| header.is_last);
+        let message = whole.map(|joined| joined.content.finish()).transpose()?;
+        Ok(Poll::Ready(message.map(Signal::Frame)))
     }
 }
 
-fn violation(what: &'static str) -> CloseReason {
-    CloseReason::new(CloseCode::PROTOCOL, what)
+impl Joined {
+    /// A message that begins with a frame of this kind.
+    fn new(opcode: Opcode) -> Self {
+        let content = match opcode {
+            Opcode::Text => Content::Text(Utf8::default()),
+            _ => Content::Binary(BytesMut::new()),
+        };
+        Self { content, fragments: 1 }
+    }
 }
 
-fn utf8(payload: Bytes) -> Result<ByteString, CloseReason> {
-    ByteString::try_from(payload)
-        .map_err(|error| CloseReason::new(CloseCode::INVALID, format!("a text message is not UTF-8: {error}")))
+impl Content {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    fn push(&mut self, part: &[u8]) -> Result<(), NotUtf8> {
+        match self {
+            Self::Text(text) => text.push(part),
+            Self::Binary(bytes) => {
+                bytes.extend_from_slice(part);
+                Ok(())
+            }
+        }
+    }
+
+    /// The message, now that all of it is here.
+    fn finish(self) -> Result<Frame, NotUtf8> {
+        Ok(match self {
+            Self::Text(text) => Frame::Text(text.finish()?.into()),
+            Self::Binary(bytes) => Frame::Binary(bytes.freeze()),
+        })
+    }
 }
 
-fn close_reason(error: ProtocolError) -> CloseReason {
-    let code = match error {
-        ProtocolError::Overflow => CloseCode::TOO_BIG,
-        _ => CloseCode::PROTOCOL,
-    };
-    CloseReason::new(code, error.to_string())
+impl From<NotUtf8> for CloseReason {
+    fn from(_: NotUtf8) -> Self {
+        // Without the place of the bad byte: the answer is the same however the bytes arrived.
+        Self::new(CloseCode::INVALID, "a text message is not UTF-8")
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +260,7 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Result<Vec<Signal>, CloseReason> {
-        let mut decoder = Decoder::new(Role::Client, 100);
+        let mut decoder = Decoder::new(Role::Client, 100, 3);
         let mut signals = Vec::new();
         for byte in bytes {
             decoder.buffer().extend_from_slice(&[*byte]);
@@ -201,7 +312,7 @@ mod tests {
     #[test]
     fn what_a_client_encodes_a_server_decodes() {
         let mut encoder = Encoder::new(Role::Client);
-        let mut decoder = Decoder::new(Role::Server, 100_000);
+        let mut decoder = Decoder::new(Role::Server, 100_000, 1);
         let long = "x".repeat(70_000);
         for text in ["", "short", &long] {
             encoder.encode(Outgoing::Frame(Frame::Text(text.into())), decoder.buffer());

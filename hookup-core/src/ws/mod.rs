@@ -1,18 +1,21 @@
 //! WebSocket framing, for both ends: bytes to messages and back, and close codes.
 //!
-//! actix-http's codec does the frames; this joins fragments, checks UTF-8 and sizes, and says which close code an error
-//! asks for.
+//! The decoder is our own, and pure: it says of every byte sequence what it comes to, and which close code what is wrong asks
+//! for, as early as that can be known. actix-http's codec writes the frames that we send.
 
 mod batch;
 mod close;
 mod decoder;
 mod encoder;
+mod header;
+mod mask;
+mod utf8;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
 pub use self::{
-    batch::{Batch, End},
+    batch::{Batch, End, MAX_PINGS, Pings},
     close::{CloseCode, CloseReason},
     decoder::Decoder,
     encoder::{Encoder, Outgoing},
