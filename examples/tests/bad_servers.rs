@@ -21,19 +21,24 @@ use v2_server::{greeted, heard};
 async fn a_server_that_stops_reading_is_left_and_nothing_is_lost() {
     const LEN: usize = 256 << 10;
     let server = RawServer::start().await;
-    let builder = v2::reliable(server.url()).heartbeat(HOUR).stall_timeout(Duration::from_millis(300));
+    let builder = client(server.url()).heartbeat(HOUR).stall_timeout(Duration::from_millis(300));
     let (addr, mut events) = recorded(builder.window(256, 64 << 20));
-    let (stalled, _) = greeted(&server, false).await;
+    let stalled = server.connection().await;
     events.connected().await;
-    // More than sockets hold; the server has said that it takes so much.
-    for n in 0..100 {
-        addr.do_send(Text(format!("{n:03}{}", "x".repeat(LEN))));
-    }
+    // More than sockets hold.
+    let acked = (0..100).map(|n| addr.send(Text(format!("{n} {}", "x".repeat(LEN))).needs_ack(HOUR)));
+    let acked = acked.collect::<Vec<_>>();
     assert_eq!(events.disconnected().await, Cause::Stalled);
     drop(stalled);
-    let (mut connection, _) = greeted(&server, true).await;
-    assert_eq!(heard(&mut connection).await["type"], "run");
-    assert_eq!(heard(&mut connection).await["seq"], 1, "what was not acked is sent again");
+    let mut connection = server.connection().await;
+    for n in 0..100 {
+        let frame = connection.text().await;
+        assert!(frame.contains(&format!(r#""content":"{n} x"#)), "what was not acked is sent again, in order");
+        connection.ack(n + 1).await;
+    }
+    for sent in acked {
+        support::sent(sent).await.expect("acked");
+    }
 }
 
 #[actix::test]
