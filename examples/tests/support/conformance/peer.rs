@@ -98,10 +98,6 @@ impl Peer {
         assert_eq!(opcode, CLOSE, "{name}: {} instead of a close frame", String::from_utf8_lossy(&payload));
         let found = payload.first_chunk().map(|&code| u16::from_be_bytes(code));
         assert_eq!(found, code, "{name}: {}", String::from_utf8_lossy(&payload));
-        if self.is_client {
-            // actix-http reads on for a second unless its peer ends first.
-            let _ = self.stream.shutdown().await;
-        }
         assert_eq!(self.next(name).await, None, "{name}: something follows the close frame");
     }
 
