@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, error::ErrorForbidden};
 use certificates::{Authority, save};
-use hookup_client::Tls as ClientTls;
-use hookup_server::{ClientCertificates, ListenError, Tls};
+use hookup_client::{ClientConfig, HookupClient, Tls as ClientTls};
+use hookup_server::{ClientCertificates, Event, ListenError, Peer, ServerConfig, Tls, TlsFiles};
 use raw::Raw;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use secure::{answering, client, fails, talks};
@@ -68,6 +68,31 @@ async fn with_a_client_ca_only_clients_with_a_certificate_of_it_come_in() {
     fails(client(port).tls(trusting()), "CertificateRequired").await;
     let stranger = Authority::new().issue("pump-7");
     fails(client(port).tls(trusting().client_certificate_pem(stranger.chain, stranger.key)), "alert").await;
+}
+
+#[actix::test]
+async fn certificates_and_keys_may_be_named_in_the_settings() {
+    let (authority, clients, dir) = (Authority::new(), Authority::new(), dir());
+    let [certificate, key] = authority.issue("localhost").save(dir.path());
+    let client_ca = Some(save(dir.path(), "clients.pem", &clients.pem()));
+    let mut config = ServerConfig::default();
+    config.tls = Some(TlsFiles { certificate, key, client_ca });
+    let port = Server::start(answering().config(config.clone())).addr.port();
+    let error = answering().config(config).start().expect_err("a mounted server's TLS is not its own");
+    assert_eq!(error.setting(), "tls");
+
+    let own = dir.path().join("own");
+    std::fs::create_dir(&own).expect("a directory");
+    let [certificate, key] = clients.issue("pump-7").save(&own).map(Some);
+    let roots = Some(save(dir.path(), "roots.pem", &authority.pem()));
+    let mut config = ClientConfig::default();
+    config.url = format!("wss://localhost:{port}/");
+    config.tls = Some(hookup_client::TlsFiles { roots: roots.clone(), certificate, key: key.clone() });
+    talks(HookupClient::from_config(config.clone())).await;
+
+    config.tls = Some(hookup_client::TlsFiles { roots, certificate: None, key });
+    let error = HookupClient::from_config(config).start(|_: Event, _: Peer| {}).expect_err("cannot work");
+    assert!(error.to_string().contains("a key with its certificate"), "{error}");
 }
 
 #[actix::test]

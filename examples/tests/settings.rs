@@ -3,11 +3,13 @@
 #[path = "support/raw.rs"]
 mod raw;
 mod support;
+#[path = "support/v2.rs"]
+mod v2;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, future::IntoFuture as _, time::Duration};
 
 use hookup_client::{Backoff, ClientConfig, Durability, HookupClient, OutboxPolicy};
-use hookup_server::{Event, HookupServer, Peer, Rate, RetryAfter, ServerConfig, Usage};
+use hookup_server::{Event, HookupServer, Peer, Rate, RetryAfter, ServerConfig, SledStore, Usage};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use support::{recorder, soon};
@@ -300,4 +302,39 @@ async fn a_server_and_a_client_that_were_read_talk_to_each_other() {
     assert_eq!((refused.status, refused.body.contains("as many connections")), (503, true));
     soon("the end", client.send(hookup_client::Close::within(Duration::from_secs(5)))).await.expect("lives");
     handle.stop(false).await;
+}
+
+#[actix::test]
+async fn sessions_are_kept_in_the_directory_that_the_settings_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut config = ServerConfig::default();
+    config.session_store = Some(directory.path().join("sessions"));
+    for resumed in [false, true] {
+        let server = HookupServer::new(|| |_: Event, _: Peer| {}).config(config.clone());
+        let server = server.listen("127.0.0.1:0").expect("listens");
+        let (addr, hookup, handle) = (server.addrs()[0], server.hookup().clone(), server.handle());
+        let serving = actix::spawn(server.into_future());
+        let hello = if resumed { v2::hello(v2::SESSION, 2) } else { v2::hello(v2::SESSION, 1) };
+        let (mut raw, welcome) = v2::greeted(addr, &hello).await;
+        assert_eq!(welcome["recv"][v2::RUN], u64::from(resumed), "what was handled is known");
+        if !resumed {
+            raw.text(&v2::run()).await;
+            raw.text(&v2::text(1, "hi")).await;
+            assert_eq!(raw.next_text().await, v2::ack(1));
+        }
+        soon("the stop", hookup.stop(support::STOP)).await;
+        soon("the HTTP server's end", handle.stop(true)).await;
+        serving.await.expect("its task ended").expect("served");
+        drop((raw, hookup, handle));
+        // Its actor is on this thread, so this one must not wait for it.
+        let path = config.session_store.clone().expect("is set");
+        let free = actix::spawn(actix_web::web::block(move || SledStore::open(path).map(drop)));
+        soon("the store", free).await.expect("its task ended").expect("its thread ended").expect("is free");
+    }
+    // A file is no directory.
+    let file = directory.path().join("file");
+    std::fs::write(&file, "no store").expect("writes");
+    config.session_store = Some(file);
+    let error = HookupServer::new(|| |_: Event, _: Peer| {}).config(config).start().expect_err("cannot work");
+    assert_eq!(error.setting(), "session_store");
 }

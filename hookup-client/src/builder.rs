@@ -26,7 +26,7 @@ pub struct ClientBuilder {
     pub(crate) config: ClientConfig,
     formats: Formats,
     credentials: Option<Rc<Credentials>>,
-    tls: Tls,
+    tls: Option<Tls>,
     own_outbox: Option<Box<dyn Outbox>>,
 }
 
@@ -67,7 +67,7 @@ impl HookupClient {
 
     /// A client with these settings, of which the [url](ClientConfig::url) is one; what is set afterwards changes them.
     pub fn from_config(config: ClientConfig) -> ClientBuilder {
-        ClientBuilder { config, formats: Formats::default(), credentials: None, tls: Tls::default(), own_outbox: None }
+        ClientBuilder { config, formats: Formats::default(), credentials: None, tls: None, own_outbox: None }
     }
 }
 
@@ -128,7 +128,7 @@ impl ClientBuilder {
 
     /// Whom to trust at `wss://`, and which certificate to show. Default: whom the operating system trusts, and none.
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = tls;
+        self.tls = Some(tls);
         self
     }
 
@@ -163,7 +163,12 @@ impl ClientBuilder {
         for (name, value) in &self.config.header {
             headers.push(name, value).map_err(|problem| ConfigError::new("header", problem))?;
         }
-        let connector = Connector::new(uri, common.formats.name_list(), &self.tls, self.config.connect_timeout)?;
+        let tls = match (self.tls, &self.config.tls) {
+            (Some(tls), _) => tls,
+            (None, Some(files)) => Tls::of_files(files)?,
+            (None, None) => Tls::default(),
+        };
+        let connector = Connector::new(uri, common.formats.name_list(), &tls, self.config.connect_timeout)?;
         let outbox = match (self.own_outbox, &self.config.outbox) {
             (Some(outbox), _) => Where::Opened(outbox),
             (None, Some(path)) => Where::Path(path.clone()),

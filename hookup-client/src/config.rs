@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use hookup_core::{Backoff, ConfigError, Durability, Limits, OutboxPolicy, Usage, link::v2, settings::text};
+use serde::{Deserialize, Serialize};
 
 use crate::ClientBuilder;
 
@@ -63,6 +64,24 @@ hookup_core::config! {
     /// What becomes of a message that finds the outbox full; in text, `"drop-newest"` or `"drop-oldest"`. Default:
     /// [`OutboxPolicy::DropNewest`].
     policy: OutboxPolicy = OutboxPolicy::DropNewest, |policy: OutboxPolicy| policy;
+
+    /// Whom to trust at `wss://`, and the client's own certificate, as files. Default: whom the operating system trusts, and
+    /// none. The builder's [`tls`](ClientBuilder::tls) goes before it.
+    #[serde(with = "text::optional_table")]
+    tls: Option<TlsFiles> = None;
+}
+
+/// Authorities, and a client's certificate and key: see [`Tls`](crate::Tls). In text:
+/// `{ roots = "ca.pem", certificate = "device.pem", key = "device.key" }`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table of roots, or of certificate and key, or of all three")]
+pub struct TlsFiles {
+    /// The authorities that are trusted, and no others, in PEM. Default: those of the operating system.
+    pub roots: Option<PathBuf>,
+    /// The client's certificate and those that lead to its authority, in PEM; then there is a key, too. Default: none.
+    pub certificate: Option<PathBuf>,
+    /// Its key, in PEM.
+    pub key: Option<PathBuf>,
 }
 
 impl ClientConfig {

@@ -46,6 +46,6 @@ pub use self::{
     builder::ClientBuilder,
     client::HookupClient,
     commands::{Close, Closed, Disconnect, Reconnect},
-    config::ClientConfig,
+    config::{ClientConfig, TlsFiles},
     tls::Tls,
 };

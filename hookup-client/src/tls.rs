@@ -12,7 +12,7 @@ use rustls::{
 };
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use crate::ConfigError;
+use crate::{ConfigError, TlsFiles};
 
 /// TLS settings for `wss://` addresses. Default: [`Tls::platform`].
 ///
@@ -87,6 +87,16 @@ impl Tls {
     pub fn client_certificate_files(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.identity = Some(Identity { chain: Pem::file(chain), key: Pem::file(key) });
         self
+    }
+
+    /// What a configuration has.
+    pub(crate) fn of_files(files: &TlsFiles) -> Result<Self, ConfigError> {
+        let tls = files.roots.as_ref().map_or_else(Self::platform, Self::roots_file);
+        match (&files.certificate, &files.key) {
+            (None, None) => Ok(tls),
+            (Some(chain), Some(key)) => Ok(tls.client_certificate_files(chain, key)),
+            _ => Err(bad("a certificate goes with its key, and a key with its certificate")),
+        }
     }
 
     pub(crate) fn build(&self) -> Result<Arc<ClientConfig>, ConfigError> {

@@ -10,8 +10,8 @@ use std::{
 
 use actix::Actor;
 use hookup_core::{
-    EventHandler, IntoHandler, MemoryStore, SessionStore, WireFormat, driver, session::Held, settings::Checked,
-    wire::Formats,
+    EventHandler, IntoHandler, MemoryStore, SessionStore, SledOptions, WireFormat, driver, session::Held,
+    settings::Checked, wire::Formats,
 };
 use tokio::sync::watch;
 
@@ -29,7 +29,7 @@ pub struct ServerBuilder {
     factory: Arc<Factory>,
     pub(crate) config: ServerConfig,
     formats: Formats,
-    store: Held<Arc<dyn SessionStore>>,
+    store: Option<Held<Arc<dyn SessionStore>>>,
     pub(crate) authenticate: Option<Arc<Authenticate>>,
     pub(crate) tls: Option<Tls>,
 }
@@ -67,7 +67,7 @@ impl HookupServer {
             factory: Arc::new(move || Box::new(factory().into_handler())),
             config: ServerConfig::default(),
             formats: Formats::default(),
-            store: held(MemoryStore::default()),
+            store: None,
             authenticate: None,
             tls: None,
         }
@@ -88,9 +88,10 @@ impl ServerBuilder {
     }
 
     /// Where sessions of `hookup.v2` are kept. Default: [`MemoryStore`], from which they are gone with the process. With
-    /// [`SledStore`](crate::SledStore) they survive its end, SIGKILL included.
+    /// [`SledStore`](crate::SledStore) they survive its end, SIGKILL included. A
+    /// [configuration](ServerConfig::session_store) can name its directory.
     pub fn session_store(mut self, store: impl SessionStore) -> Self {
-        self.store = held(store);
+        self.store = Some(held(store));
         self
     }
 
@@ -102,15 +103,16 @@ impl ServerBuilder {
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn start(self) -> Result<Hookup, ConfigError> {
         self.config.check()?;
-        if self.tls.is_some() {
+        if self.tls.is_some() || self.config.tls.is_some() {
             return Err(ConfigError::new("tls", "is for `listen`; a mounted server's TLS is the application's"));
         }
         let origins = Origins::new(&self.config.allowed_origins)?;
+        let store = self.store.map_or_else(|| stored(&self.config), Ok)?;
         let settings = Settings {
             common: self.config.check_common(self.formats)?,
             factory: self.factory,
             config: self.config,
-            store: self.store,
+            store,
             authenticate: self.authenticate,
             origins,
             connections: AtomicUsize::new(0),
@@ -123,6 +125,13 @@ impl ServerBuilder {
         let server = HookupServer::with(settings.clone()).start();
         Ok(Hookup::new(settings, server))
     }
+}
+
+/// Where the configuration has sessions kept.
+fn stored(config: &ServerConfig) -> Result<Held<Arc<dyn SessionStore>>, ConfigError> {
+    let Some(path) = &config.session_store else { return Ok(held(MemoryStore::default())) };
+    let options = SledOptions::new().durability(config.durability).quarantine(config.quarantine);
+    options.store(path).map(held).map_err(|error| ConfigError::new("session_store", error))
 }
 
 fn held(store: impl SessionStore) -> Held<Arc<dyn SessionStore>> {

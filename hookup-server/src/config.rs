@@ -1,8 +1,8 @@
 //! What a server's configuration can say, each setting with its unit and default.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use hookup_core::{ConfigError, Limits, OutboxPolicy, Usage, settings::text};
+use hookup_core::{ConfigError, Durability, Limits, OutboxPolicy, Usage, settings::text};
 use serde::{Deserialize, Serialize};
 
 use crate::ServerBuilder;
@@ -85,6 +85,36 @@ hookup_core::config! {
     /// What becomes of a message that finds the outbox full, as its peer is too slow; in text, `"close"`, `"drop-oldest"` or
     /// `"drop-newest"`. Default: [`OutboxPolicy::Close`].
     policy: OutboxPolicy = OutboxPolicy::Close, |policy: OutboxPolicy| policy;
+
+    /// The directory that keeps sessions of `hookup.v2`, so that they survive the process; it is made if need be, and must be
+    /// used for nothing else. Default: in memory. The builder's [`session_store`](ServerBuilder::session_store) goes before it.
+    session_store: Option<PathBuf> = None;
+
+    /// When a message counts as accepted by the [`session_store`](Self::session_store). Default: [`Durability::ProcessCrash`].
+    durability: Durability = Durability::default();
+
+    /// Whether a damaged [`session_store`](Self::session_store) is moved aside, and what can be read of it goes on in a new
+    /// one. Default: no; it is an error.
+    quarantine: bool = false;
+
+    /// The certificate of a server that [listens](ServerBuilder::listen), as files. Default: none, and plain. The builder's
+    /// [`tls`](ServerBuilder::tls) goes before it.
+    #[serde(with = "text::optional_table")]
+    tls: Option<TlsFiles> = None;
+}
+
+/// A server's certificate and key: see [`Tls::files`](crate::Tls::files). In text:
+/// `{ certificate = "chain.pem", key = "key.pem", client_ca = "devices.pem" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table of certificate, key, and perhaps client_ca")]
+pub struct TlsFiles {
+    /// The server's certificate and those that lead to its authority, in PEM.
+    pub certificate: PathBuf,
+    /// Its key, in PEM.
+    pub key: PathBuf,
+    /// The authorities whose clients alone are let in: see [`Tls::client_ca`](crate::Tls::client_ca). Default: none; all are.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// From which pages browsers may connect. In text: `"same-host"`, `"any"`, or a list of origins.

@@ -57,7 +57,7 @@ pub use hookup_core::{
 pub use self::{
     admission::Principal,
     builder::ServerBuilder,
-    config::{AllowedOrigins, RetryAfter, ServerConfig},
+    config::{AllowedOrigins, RetryAfter, ServerConfig, TlsFiles},
     hookup::{Hookup, Stopped},
     listen::{ListenError, Listening},
     on_connect::{ClientCertificates, on_connect},

@@ -15,7 +15,7 @@ use actix_web::{
     web,
 };
 
-use crate::{ConfigError, Hookup, ServerBuilder, on_connect};
+use crate::{ConfigError, Hookup, ServerBuilder, Tls, on_connect};
 
 /// How long the sockets have to take the last bytes, once all sessions have ended.
 const SHUTDOWN_SECONDS: u64 = 2;
@@ -57,7 +57,9 @@ impl ServerBuilder {
     /// # Errors
     /// [`ListenError`] when a setting cannot work, the files of [`tls`](Self::tls) among them, or the address cannot be bound.
     pub fn listen(mut self, addr: impl ToSocketAddrs) -> Result<Listening, ListenError> {
-        let tls = self.tls.take().map(|tls| tls.build()).transpose()?;
+        let configured = self.config.tls.take();
+        let tls = self.tls.take().or_else(|| configured.as_ref().map(Tls::from));
+        let tls = tls.map(|tls| tls.build()).transpose()?;
         let (stop_timeout, handshake_timeout) = (self.config.stop_timeout, self.config.handshake_timeout);
         let hookup = self.start()?;
         let mounted = hookup.clone();

@@ -12,7 +12,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::{ConfigError, ServerBuilder};
+use crate::{ConfigError, ServerBuilder, TlsFiles};
 
 /// TLS settings for [`ServerBuilder::tls`].
 #[derive(Clone)]
@@ -25,6 +25,12 @@ pub struct Tls {
 enum Source {
     Files { chain: PathBuf, key: PathBuf },
     Config(Arc<ServerConfig>),
+}
+
+impl From<&TlsFiles> for Tls {
+    fn from(files: &TlsFiles) -> Self {
+        Self { client_ca: files.client_ca.clone(), ..Self::files(&files.certificate, &files.key) }
+    }
 }
 
 impl ServerBuilder {

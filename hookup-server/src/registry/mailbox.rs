@@ -67,9 +67,9 @@ impl Handler<Joined> for HookupServer {
 impl Handler<Left> for HookupServer {
     type Result = ();
 
-    fn handle(&mut self, Left(id): Left, _: &mut Context<Self>) {
+    fn handle(&mut self, Left(id): Left, ctx: &mut Context<Self>) {
         self.plain.remove(&id);
-        self.check_stopped();
+        self.check_stopped(ctx);
     }
 }
 
@@ -143,9 +143,10 @@ impl Handler<Stop> for HookupServer {
         self.all_sessions().for_each(|addr| self.stop_session(addr));
         let (sender, stopped) = tokio::sync::oneshot::channel();
         self.stopped.push(sender);
-        self.check_stopped();
+        self.check_stopped(ctx);
         if !self.stopped.is_empty() {
-            ctx.run_later(within, |server, _| server.abandon());
+            let end = ctx.run_later(within, Self::abandon);
+            self.timers.push(end);
         }
         // An error is a server that has gone with its System.
         Box::pin(async move { stopped.await.unwrap_or_default() })
@@ -166,7 +167,7 @@ impl HookupServer {
     }
 
     /// The time is over: what is left ends as it is.
-    fn abandon(&mut self) {
+    fn abandon(&mut self, ctx: &mut Context<Self>) {
         if self.stopped.is_empty() {
             return;
         }
@@ -176,6 +177,6 @@ impl HookupServer {
             // A connection that is dropped is closed.
             slot.waiting = None;
         }
-        self.tell_stopped(left);
+        self.tell_stopped(left, ctx);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use actix::{Actor, ActorFutureExt as _, Addr, Arbiter, AsyncContext as _, Context, WrapFuture as _};
+use actix::{Actor, ActorFutureExt as _, Addr, Arbiter, AsyncContext as _, Context, SpawnHandle, WrapFuture as _};
 use hookup_core::{
     CloseCode, CloseReason, OutboxError, Peer, PeerId, SessionEnd, SessionId,
     link::v2,
@@ -46,6 +46,8 @@ pub struct HookupServer {
     /// The server stops, and has ended by then.
     stopping: Option<Instant>,
     stopped: Vec<actix::dev::OneshotSender<usize>>,
+    /// What is due at some time. It would keep this actor, and with it the session store, when nobody needs it any more.
+    timers: Vec<SpawnHandle>,
 }
 
 /// A session of `hookup.v2`.
@@ -92,6 +94,7 @@ impl HookupServer {
             leaving: 0,
             stopping: None,
             stopped: Vec::new(),
+            timers: Vec::new(),
         }
     }
 
@@ -225,16 +228,19 @@ impl HookupServer {
         if let Some(attach) = slot.waiting {
             self.attach(attach, ctx);
         }
-        self.check_stopped();
+        self.check_stopped(ctx);
     }
 
-    fn check_stopped(&mut self) {
-        if self.plain.is_empty() && self.sessions.is_empty() {
-            self.tell_stopped(0);
+    fn check_stopped(&mut self, ctx: &mut Context<Self>) {
+        if self.stopping.is_some() && self.plain.is_empty() && self.sessions.is_empty() {
+            self.tell_stopped(0, ctx);
         }
     }
 
-    fn tell_stopped(&mut self, left: usize) {
+    fn tell_stopped(&mut self, left: usize, ctx: &mut Context<Self>) {
+        for timer in self.timers.drain(..) {
+            ctx.cancel_future(timer);
+        }
         for stopped in self.stopped.drain(..) {
             // Whoever asked may have stopped waiting.
             let _ = stopped.send(left);
@@ -254,10 +260,11 @@ impl Actor for HookupServer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.list(ctx);
-        ctx.run_later(self.settings.config.session_ttl, |server, ctx| {
+        let expiry = ctx.run_later(self.settings.config.session_ttl, |server, ctx| {
             server.is_expiring = true;
             server.list(ctx);
             server.expire_stored(ctx);
         });
+        self.timers.push(expiry);
     }
 }
