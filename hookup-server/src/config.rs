@@ -45,8 +45,9 @@ hookup_core::config! {
         |origins: impl IntoIterator<Item = impl Into<String>>| AllowedOrigins::Listed(origins.into_iter().map(Into::into).collect());
 
     /// How long a handshake may take: the application's part of it, [`authenticate`](ServerBuilder::authenticate), after
-    /// which it is answered with 503; and with [`listen`](ServerBuilder::listen) the arrival of the request, for which a
-    /// mounted server's application sets the `client_request_timeout` of its `HttpServer`. Default: 10 s.
+    /// which it is answered with 503; and with [`listen`](ServerBuilder::listen) the arrival of the request, which always gets a
+    /// second, and for which a mounted server's application sets the `client_request_timeout` of its `HttpServer`. Default:
+    /// 10 s.
     #[serde(with = "text::duration")]
     handshake_timeout: Duration = Duration::from_secs(10), |timeout: Duration| timeout;
 

@@ -20,6 +20,10 @@ use crate::{ConfigError, Hookup, ServerBuilder, Tls, on_connect};
 /// How long the sockets have to take the last bytes, once all sessions have ended.
 const SHUTDOWN_SECONDS: u64 = 2;
 
+/// The least time that a request gets to arrive. actix-http counts it from a clock that it sets every half a second, and never
+/// looks again at a deadline that was over when it was set: who sends nothing would stay for ever.
+const LEAST_REQUEST_TIME: Duration = Duration::from_secs(1);
+
 /// Why a server could not listen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,7 +77,7 @@ impl ServerBuilder {
         .on_connect(on_connect)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
-        .client_request_timeout(handshake_timeout)
+        .client_request_timeout(handshake_timeout.max(LEAST_REQUEST_TIME))
         .tls_handshake_timeout(handshake_timeout);
         let bound = match tls {
             None => server.bind(addr),
