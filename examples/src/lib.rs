@@ -1,8 +1,12 @@
 //! The programs are in `src/bin`; the tests that need a server and a client are in `tests`.
 
+mod resources;
+
 use std::fmt;
 
 use tokio::signal::unix::{SignalKind, signal};
+
+pub use resources::{Bytes, Memory, cpu_seconds, open_files, raise_open_files};
 
 /// What a program's `main` returns, so that what is wrong is told in words.
 pub type Result<T = ()> = std::result::Result<T, Words>;

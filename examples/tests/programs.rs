@@ -136,6 +136,30 @@ fn the_outbox_load_says_what_an_outbox_takes() {
 }
 
 #[test]
+fn idle_says_what_sessions_of_hookup_v2_cost_and_loses_none() {
+    idle("hookup.v2");
+}
+
+#[test]
+fn idle_says_what_connections_of_a_format_cost_and_loses_none() {
+    idle("simpleJson");
+}
+
+fn idle(protocol: &str) {
+    let args = ["--connections", "300", "--seconds", "3", "--heartbeat", "1", "--protocol", protocol, "--json"];
+    let (ok, output) = run(env!("CARGO_BIN_EXE_idle"), &args, "");
+    assert!(ok, "{output}");
+    let result = serde_json::from_str::<serde_json::Value>(&output).expect("JSON");
+    assert_eq!((&result["connections"], &result["lost"]), (&300.into(), &0.into()), "{output}");
+    assert!(result["pings"].as_u64() >= Some(600), "each was pinged twice: {output}");
+    if cfg!(target_os = "linux") {
+        let bytes = result["bytes_per_connection"].as_u64().expect("a number");
+        assert!((1000..60_000).contains(&bytes), "{output}");
+        assert!(result["open_files"].as_u64() > Some(600), "two for each connection: {output}");
+    }
+}
+
+#[test]
 fn a_program_says_what_is_wrong_with_its_arguments() {
     let (ok, output) = run(env!("CARGO_BIN_EXE_echo_client"), &["http://localhost/"], "");
     assert!(!ok && output.contains("must be ws or wss"), "{output}");

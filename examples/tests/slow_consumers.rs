@@ -173,6 +173,8 @@ async fn with_drop_newest_the_connection_stays_and_what_does_not_fit_is_given_ba
 async fn one_stalled_client_among_a_thousand_delays_nobody() {
     const CLIENTS: usize = 1000;
     const ROUNDS: usize = 32;
+    // For each client its own end, and the server's two.
+    hookup_examples::raise_open_files(3 * CLIENTS as u64 + 500).expect("so many files may be open");
     let (server, mut events) = recording_with(|builder| unhurried(builder).outbox_bounds(100, 128 << 10));
     let mut raws = Vec::new();
     for _ in 1..CLIENTS {

@@ -20,6 +20,7 @@ use hookup_client::{
     Entry, Outbox as _, SledOutbox, Text,
     core::{Changes, Durability, SledOptions},
 };
+use hookup_examples::{Bytes, Memory};
 use serde::{Deserialize, Serialize};
 
 /// Fills an outbox on disk and drains it, and says what it takes of the disk and of the memory.
@@ -188,7 +189,7 @@ impl Load {
         }
         let seconds = begun.elapsed().as_secs_f64();
         let held = run.outbox.stored().usage.messages as u64;
-        Ok(Seen { opening, seconds, held, memory: Memory::of_this_process(), start, largest: run.largest })
+        Ok(Seen { opening, seconds, held, memory: Memory::of(std::process::id()), start, largest: run.largest })
     }
 
     fn open(self, directory: &Path) -> hookup_examples::Result<SledOutbox> {
@@ -312,32 +313,5 @@ impl Space {
 impl fmt::Display for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({} in blocks)", Bytes(self.length), Bytes(self.blocks))
-    }
-}
-
-/// What a process has of the memory.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Memory {
-    held: u64,
-    most: u64,
-}
-
-impl Memory {
-    fn of_this_process() -> Option<Self> {
-        let status = fs::read_to_string("/proc/self/status").ok()?;
-        let bytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
-        };
-        Some(Self { held: bytes("VmRSS:")?, most: bytes("VmHWM:")? })
-    }
-}
-
-/// A number of bytes, for people.
-struct Bytes(u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} MiB", self.0 as f64 / f64::from(1 << 20))
     }
 }
