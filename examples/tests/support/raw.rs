@@ -223,6 +223,17 @@ impl Raw {
         while soon("the end", self.stream.read(&mut bytes)).await.is_ok_and(|read| read > 0) {}
     }
 
+    /// Waits until there is something to be read, if only the end.
+    pub(crate) async fn readable(&self) {
+        soon("bytes", self.stream.readable()).await.expect("is open");
+    }
+
+    /// All that comes until the end, be it a reset.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while !self.ended().await {}
+        std::mem::take(&mut self.unread)
+    }
+
     /// The next bytes; `None` when the stream has ended before the first.
     async fn take(&mut self, len: usize) -> Option<Vec<u8>> {
         while self.unread.len() < len {
