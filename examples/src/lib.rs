@@ -6,7 +6,7 @@ use std::fmt;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use resources::{Bytes, Memory, cpu_seconds, open_files, raise_open_files};
+pub use resources::{Bytes, Memory, allowed_open_files, cpu_seconds, open_files, raise_open_files};
 
 /// What a program's `main` returns, so that what is wrong is told in words.
 pub type Result<T = ()> = std::result::Result<T, Words>;

@@ -45,6 +45,14 @@ pub fn cpu_seconds(process: u32) -> Option<f64> {
     ticks.sum::<Option<u64>>().map(|ticks| ticks as f64 / clock_ticks_per_second() as f64)
 }
 
+/// Lets this process, and those that it starts, have as many files open as is allowed; how many, if there is a limit.
+pub fn allowed_open_files() -> Option<u64> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where that fails, the limit stays what it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    getrlimit(Resource::Nofile).current
+}
+
 /// Lets this process, and those that it starts, have so many files open, sockets among them.
 ///
 /// # Errors

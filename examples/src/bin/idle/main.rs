@@ -5,7 +5,8 @@
 //! two heartbeats. It fails when a connection could not be opened, or was lost.
 //!
 //! The server has two file descriptors for each connection, actix-web's and a second hold on the socket; so 10,000 take
-//! a limit of open files above 20,000, which is raised where that is allowed.
+//! a limit of open files above 20,000, which is raised where that is allowed. Where it is not, there are as many servers as
+//! it takes, each a process of its own, and what is printed is the sum of them.
 
 mod client;
 mod report;

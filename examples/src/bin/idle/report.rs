@@ -8,6 +8,8 @@ use serde::Serialize;
 pub(crate) struct Report {
     pub(crate) protocol: &'static str,
     pub(crate) connections: u32,
+    /// The processes that the server took, as one of them may not open so many files.
+    pub(crate) processes: u64,
     /// The seconds that it took to open them.
     pub(crate) connecting: f64,
     /// For how long they were kept then.
@@ -34,6 +36,9 @@ impl Report {
         }
         let rate = f64::from(self.connections) / self.connecting;
         row("connections", format!("{} of {}", self.connections, self.protocol));
+        if self.processes > 1 {
+            row("server processes", format!("{}, as one may not open so many files here", self.processes));
+        }
         row("opened", format!("in {:.2} s, {rate:.0} a second", self.connecting));
         if let (Some(before), Some(after)) = (self.before, self.after) {
             row("server's memory before", Bytes(before.held).to_string());

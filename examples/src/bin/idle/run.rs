@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use hookup_examples::{Memory, cpu_seconds, open_files, raise_open_files};
+use hookup_examples::{Memory, allowed_open_files, cpu_seconds, open_files, raise_open_files};
 use serde_json::json;
 
 use crate::{Args, client::Client, report::Report, server::Server};
@@ -37,20 +37,26 @@ impl Tally {
 
 /// Runs, prints what it saw, and says how many connections were lost.
 pub(crate) async fn run(args: &Args) -> hookup_examples::Result<u32> {
-    raise_open_files(2 * u64::from(args.connections) + OTHER_FILES)?;
+    raise_open_files(u64::from(args.connections) + OTHER_FILES)?;
+    // A server has two files for each connection.
+    let most = allowed_open_files().map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES) / 2).max(1);
+    let processes = u64::from(args.connections).div_ceil(most);
     let settings = json!({
         "max_connections": args.connections,
         "max_sessions": args.connections,
         "heartbeat": format!("{}s", args.heartbeat),
     });
-    let server = Server::start(&settings.to_string()).await?;
-    let before = Memory::of(server.process);
+    let mut servers = Vec::new();
+    for _ in 0..processes {
+        servers.push(Server::start(&settings.to_string()).await?);
+    }
+    let before = memory(&servers);
 
     let tally = Rc::<Tally>::default();
     let begun = Instant::now();
-    let (addr, protocol) = (server.addr, args.protocol);
-    stream::iter(0..args.connections)
-        .map(|number| Client::open(number, addr, protocol))
+    let protocol = args.protocol;
+    stream::iter((0..args.connections).zip(servers.iter().cycle()))
+        .map(|(number, server)| Client::open(number, server.addr, protocol))
         .buffer_unordered(AT_A_TIME)
         .for_each(async |client| match client {
             Ok(client) => keep(client, tally.clone()),
@@ -62,18 +68,20 @@ pub(crate) async fn run(args: &Args) -> hookup_examples::Result<u32> {
     if io::stderr().is_terminal() {
         eprintln!("the connections are open, and are kept for {} s", args.seconds);
     }
-    let worked = cpu_seconds(server.process);
+    let cpu = || servers.iter().map(|server| cpu_seconds(server.process)).sum::<Option<f64>>();
+    let worked = cpu();
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
-    let cpu = cpu_seconds(server.process).zip(worked).map(|(now, before)| now - before);
+    let cpu = cpu().zip(worked).map(|(now, before)| now - before);
 
     let report = Report {
         protocol: protocol.name(),
         connections: args.connections,
+        processes,
         connecting: connecting.as_secs_f64(),
         seconds: args.seconds,
         before,
-        after: Memory::of(server.process),
-        open_files: open_files(server.process),
+        after: memory(&servers),
+        open_files: servers.iter().map(|server| open_files(server.process)).sum(),
         cpu,
         pings: tally.pings.get(),
         lost: tally.lost.get(),
@@ -81,6 +89,14 @@ pub(crate) async fn run(args: &Args) -> hookup_examples::Result<u32> {
     };
     report.print(args.json)?;
     Ok(report.lost)
+}
+
+/// What all of them have.
+fn memory(servers: &[Server]) -> Option<Memory> {
+    servers.iter().map(|server| Memory::of(server.process)).try_fold(Memory { held: 0, most: 0 }, |all, one| {
+        let one = one?;
+        Some(Memory { held: all.held + one.held, most: all.most + one.most })
+    })
 }
 
 fn keep(client: Client, tally: Rc<Tally>) {
