@@ -12,10 +12,11 @@ mod v2;
 #[path = "support/v2_server.rs"]
 mod v2_server;
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, pin::pin, time::Duration};
 
+use futures_util::future::{Either, select};
 use hookup_client::{
-    Cause, CloseCode, Error, Event, Receipt, Reconnect, SendFailure, Text,
+    Cause, Close, CloseCode, Error, Event, Receipt, Reconnect, SendFailure, Text,
     core::ws::{Outgoing, Signal},
 };
 use outboxes::{Barrier, Op, Watched};
@@ -224,6 +225,29 @@ async fn a_goaway_makes_the_client_connect_again_after_a_wait_in_its_range() {
     assert!(next.wait > Duration::from_secs(3500) && next.wait <= Duration::from_secs(7200), "{next:?}");
     addr.do_send(Reconnect);
     greeted(&server, true).await;
+}
+
+#[actix::test]
+async fn a_client_that_waits_for_acks_before_its_end_rests_though_a_goaway_is_due() {
+    let server = RawServer::start().await;
+    let (addr, mut events) = recorded(reliable(server.url()));
+    let (mut connection, _) = greeted(&server, false).await;
+    events.connected().await;
+    addr.do_send(Text("not acked"));
+    while heard(&mut connection).await["seq"] != 1 {}
+    say(&mut connection, &json!({ "type": "goaway", "retry_ms": [1, 2] })).await;
+    let _closed = addr.send(Close::within(HOUR));
+    connection.ping().await;
+    // A clock that is paused goes on only while nobody has anything to do.
+    tokio::time::pause();
+    let (busy, is_busy) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(5));
+        // The test is over, if all is well.
+        let _ = busy.send(());
+    });
+    let rests = pin!(tokio::time::sleep(Duration::from_secs(1)));
+    assert!(matches!(select(rests, is_busy).await, Either::Left(_)), "the client does not come to rest");
 }
 
 #[actix::test]

@@ -224,7 +224,8 @@ impl HookupClient {
             (Phase::Running, State::Connected(connected)) => {
                 let heartbeat = connected.heartbeat.as_ref().map(Heartbeat::deadline);
                 let closing = closing.filter(|_| !connected.is_closing);
-                let leave_at = connected.leave_at.filter(|_| !connected.is_closing);
+                // A close that was asked for meanwhile goes before it.
+                let leave_at = connected.leave_at.filter(|_| !connected.is_closing && self.closing.is_none());
                 let own = [closing, heartbeat, connected.stable_at, connected.welcome_by, leave_at];
                 own.into_iter().flatten().min()
             }
