@@ -83,6 +83,43 @@ async fn a_long_message_may_take_its_time() {
 }
 
 #[actix::test]
+async fn a_peer_that_takes_a_long_message_is_not_dead_though_it_has_not_come_to_our_ping() {
+    const PAUSE: Duration = Duration::from_millis(250);
+    let (server, mut events) = recording_with(|builder| {
+        unhurried(builder).heartbeat(4 * PAUSE).max_message_bytes(MUCH).window(8, 2 * MUCH as u64)
+    });
+    let (mut raw, peer) = sessions::open(&server, &mut events, "simpleJson").await;
+    peer.do_send(Text("x".repeat(MUCH)));
+    // Twice as long as a peer may be silent.
+    for _ in 0..16 {
+        tokio::time::sleep(PAUSE).await;
+        raw.read_any(MUCH / 16).await;
+    }
+    raw.read_any(10).await; // The header's bytes are not in the text.
+    assert_eq!(raw.next().await.expect("a ping, not the end").0, PING);
+}
+
+#[actix::test]
+async fn a_peer_that_stops_reading_in_the_midst_of_its_only_message_is_cut_off() {
+    let (server, mut events) = recording_with(|builder| {
+        unhurried(builder).stall_timeout(Duration::from_millis(300)).max_message_bytes(MUCH).window(8, 2 * MUCH as u64)
+    });
+    let (mut raw, peer) = sessions::open(&server, &mut events, "simpleJson").await;
+    peer.do_send(Text("x".repeat(MUCH)));
+    assert!(matches!(events.disconnected().await, Cause::Stalled));
+    raw.cut().await;
+}
+
+#[actix::test]
+async fn a_peer_that_pings_and_reads_no_pongs_is_cut_off() {
+    let (server, mut events) = recording_with(|builder| unhurried(builder).stall_timeout(Duration::from_millis(300)));
+    let (mut raw, _) = sessions::open(&server, &mut events, "simpleJson").await;
+    let flood = frame(PING, [7; 125]).repeat(1000);
+    while raw.try_write(&flood).await {}
+    assert!(matches!(events.disconnected().await, Cause::Stalled));
+}
+
+#[actix::test]
 async fn a_peer_that_neither_reads_nor_answers_is_dead_after_two_heartbeats() {
     let (server, mut events) = recording_with(|builder| unhurried(builder).heartbeat(Duration::from_millis(300)));
     let (mut raw, peer) = sessions::open(&server, &mut events, "simpleJson").await;

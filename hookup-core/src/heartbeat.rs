@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// An interval counts as silent only if this was asked in time: whoever comes late was held up by something else on his thread,
 /// may not have read yet what the peer has sent, and may not have pinged it when he should have. Then the peer is pinged
 /// (again), and has another interval.
+///
+/// Nor does one count in which the peer has gone on taking a long message: the ping is behind that.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
     interval: Duration,
@@ -18,6 +20,9 @@ pub struct Heartbeat {
     silent: u32,
     /// When the present one ends.
     due: Instant,
+    /// How often the socket has taken something while more of it waits, now and when the last interval ended.
+    taken: Option<u64>,
+    taken_before: Option<u64>,
 }
 
 /// What [`Heartbeat::poll`] asks for.
@@ -37,13 +42,20 @@ impl Heartbeat {
 
     /// Starts to listen at `now`.
     pub fn new(interval: Duration, missed: u32, now: Instant) -> Self {
-        Self { interval, missed: missed.max(1), silent: 0, due: now + interval }
+        Self { interval, missed: missed.max(1), silent: 0, due: now + interval, taken: None, taken_before: None }
+    }
+
+    /// How often the socket has taken something, while something waits that it is yet to take; to be said before each
+    /// [`Heartbeat::poll`].
+    pub fn writes(&mut self, taken: Option<u64>) {
+        self.taken = taken;
     }
 
     /// Something arrived.
     pub fn heard(&mut self, now: Instant) {
         self.silent = 0;
         self.due = now + self.interval;
+        self.taken_before = None;
     }
 
     /// What is due. A ping is asked for once per interval, however late or often this is called.
@@ -57,7 +69,13 @@ impl Heartbeat {
         if now < self.due {
             return Beat::Wait;
         }
-        if !is_reading || now - self.due > self.interval / 4 {
+        // Something waited then, and waits now, so all that the socket has taken between the peer has taken.
+        let takes = self.taken_before.zip(self.taken).is_some_and(|(before, now)| before != now);
+        self.taken_before = self.taken;
+        if takes {
+            self.silent = 0;
+        }
+        if !is_reading || takes || now - self.due > self.interval / 4 {
             self.due = now + self.interval;
             return Beat::Ping;
         }
@@ -120,6 +138,31 @@ mod tests {
         assert_eq!(heartbeat.poll(start + 70 * SECOND, true), Beat::Ping);
         assert_eq!(heartbeat.poll(start + 83 * SECOND, true), Beat::Ping, "its answer may be there, unread");
         assert_eq!(heartbeat.poll(start + 93 * SECOND, true), Beat::Dead);
+    }
+
+    #[test]
+    fn a_peer_that_takes_a_long_message_is_not_dead_and_one_that_takes_no_more_is() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(10 * SECOND, 2, start);
+        for n in 1..10 {
+            heartbeat.writes(Some(n));
+            assert_eq!(heartbeat.poll(start + u32::try_from(n).expect("small") * 10 * SECOND, true), Beat::Ping);
+        }
+        assert_eq!(heartbeat.poll(start + 100 * SECOND, true), Beat::Ping);
+        assert_eq!(heartbeat.poll(start + 110 * SECOND, true), Beat::Dead);
+    }
+
+    #[test]
+    fn what_a_socket_takes_of_messages_that_do_not_wait_is_no_sign_of_life() {
+        let start = Instant::now();
+        for taken in [[Some(1), None], [None, Some(2)], [None, None], [Some(1), Some(1)]] {
+            let mut heartbeat = Heartbeat::new(10 * SECOND, 2, start);
+            let beats = [1, 2].map(|n| {
+                heartbeat.writes(taken[n as usize - 1]);
+                heartbeat.poll(start + n * 10 * SECOND, true)
+            });
+            assert_eq!(beats, [Beat::Ping, Beat::Dead], "{taken:?}");
+        }
     }
 
     #[test]

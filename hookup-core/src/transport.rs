@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -163,16 +163,33 @@ impl ReadGate {
 /// Counts whenever a peer takes something of what is written to it: the transport notes, the session reads. So a long
 /// message that a slow line takes its time for can be told from a peer that takes nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
+pub struct Progress(Arc<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    count: AtomicU64,
+    waits: AtomicBool,
+}
 
 impl Progress {
     /// The socket took something.
     pub fn note(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often that was so.
     pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether the transport has something that the socket is yet to take, though it counts as written. To be said after what the
+    /// socket took before was noted.
+    pub fn set_waiting(&self, waits: bool) {
+        self.0.waits.store(waits, Ordering::Release);
+    }
+
+    /// Whether that is so.
+    pub fn is_waiting(&self) -> bool {
+        self.0.waits.load(Ordering::Acquire)
     }
 }

@@ -113,9 +113,9 @@ impl Transport {
         self.connection.do_send(command);
     }
 
-    /// How often the socket took something.
-    pub(crate) fn progress(&self) -> u64 {
-        self.progress.count()
+    /// What the socket takes.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
     }
 }
 
@@ -142,12 +142,17 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if this.rest.is_empty() {
-            match std::task::ready!(this.bytes.poll_next_unpin(cx)) {
-                Some(Ok(bytes)) => this.rest = bytes,
-                end => return Poll::Ready(end),
+            match this.bytes.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(bytes))) => this.rest = bytes,
+                // Being asked for more, and having nothing, means that all there was has its place.
+                nothing => {
+                    this.progress.set_waiting(false);
+                    return nothing;
+                }
             }
         }
         this.progress.note();
+        this.progress.set_waiting(true);
         let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES));
         Poll::Ready(Some(Ok(piece)))
     }

@@ -171,8 +171,9 @@ impl HookupClient {
                     connected.stable_at = None;
                     self.schedule.reset();
                 }
-                let mut dead = self.core.is_stalled(connected.progress.count(), now).then_some(Cause::Stalled);
+                let mut dead = self.core.is_stalled(&connected.progress, now).then_some(Cause::Stalled);
                 if let Some(heartbeat) = &mut connected.heartbeat {
+                    heartbeat.writes(self.core.taken(&connected.progress));
                     match heartbeat.poll(now, self.core.is_reading()) {
                         Beat::Wait => {}
                         Beat::Ping => connected.command(Command::Ping),

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::{Limits, OutboxPolicy, core::SessionCore, stall::Stall};
-use crate::outbox::Usage;
+use crate::{outbox::Usage, transport::Progress};
 
 /// What is known of a peer's slowness.
 #[derive(Debug)]
@@ -49,10 +49,15 @@ impl SessionCore {
         std::mem::take(&mut self.slow.is_too_slow)
     }
 
-    /// Whether the peer has taken nothing for `stall_timeout` of what the transport is to write; `count` is how often the
-    /// transport's socket took something.
-    pub fn is_stalled(&mut self, count: u64, now: Instant) -> bool {
-        let waits = self.is_connected && !self.flow.is_written();
-        self.slow.stall.poll(waits, count, now)
+    /// How often the transport's socket took something, while there is something that it is yet to take.
+    pub fn taken(&self, progress: &Progress) -> Option<u64> {
+        let waits = self.is_connected && (progress.is_waiting() || !self.flow.is_written());
+        waits.then(|| progress.count())
+    }
+
+    /// Whether the peer has taken nothing for `stall_timeout` of what the transport is to write.
+    pub fn is_stalled(&mut self, progress: &Progress, now: Instant) -> bool {
+        let taken = self.taken(progress);
+        self.slow.stall.poll(taken, now)
     }
 }

@@ -21,13 +21,13 @@ impl Stall {
         self.since = None;
     }
 
-    /// Whether the peer is to be given up. `waits` is whether something was handed to the transport that it has not written,
-    /// and `count` how often the socket took something.
-    pub(super) fn poll(&mut self, waits: bool, count: u64, now: Instant) -> bool {
-        if !waits {
+    /// Whether the peer is to be given up. `taken` is how often the socket took something, while the transport has something
+    /// that it is yet to take.
+    pub(super) fn poll(&mut self, taken: Option<u64>, now: Instant) -> bool {
+        let Some(count) = taken else {
             self.since = None;
             return false;
-        }
+        };
         if count != self.seen || self.since.is_none() {
             self.seen = count;
             self.since = Some(now);
@@ -59,19 +59,19 @@ mod tests {
     #[test]
     fn a_peer_that_takes_nothing_is_given_up_when_its_time_is_over() {
         let (mut stall, start) = (Stall::new(10 * SECOND), Instant::now());
-        assert!(!stall.poll(true, 7, start));
+        assert!(!stall.poll(Some(7), start));
         assert_eq!(stall.deadline(), Some(start + 10 * SECOND));
-        assert!(!stall.poll(true, 7, start + 9 * SECOND));
-        assert!(stall.poll(true, 7, start + 10 * SECOND));
+        assert!(!stall.poll(Some(7), start + 9 * SECOND));
+        assert!(stall.poll(Some(7), start + 10 * SECOND));
     }
 
     #[test]
     fn whatever_it_takes_gives_it_the_whole_time_again() {
         let (mut stall, start) = (Stall::new(10 * SECOND), Instant::now());
-        assert!(!stall.poll(true, 1, start));
-        assert!(!stall.poll(true, 2, start + 10 * SECOND), "what was taken in between counts, however late it is seen");
-        assert!(!stall.poll(true, 2, start + 19 * SECOND));
-        assert!(stall.poll(true, 2, start + 20 * SECOND));
+        assert!(!stall.poll(Some(1), start));
+        assert!(!stall.poll(Some(2), start + 10 * SECOND), "what was taken in between counts, however late it is seen");
+        assert!(!stall.poll(Some(2), start + 19 * SECOND));
+        assert!(stall.poll(Some(2), start + 20 * SECOND));
     }
 
     #[test]
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn who_has_nothing_to_take_does_not_stall() {
         let (mut stall, start) = (Stall::new(10 * SECOND), Instant::now());
-        assert!(!stall.poll(true, 0, start));
-        assert!(!stall.poll(false, 0, start + 5 * SECOND));
+        assert!(!stall.poll(Some(0), start));
+        assert!(!stall.poll(None, start + 5 * SECOND));
         assert_eq!(stall.deadline(), None);
-        assert!(!stall.poll(true, 0, start + 60 * SECOND));
+        assert!(!stall.poll(Some(0), start + 60 * SECOND));
     }
 }

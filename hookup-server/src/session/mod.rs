@@ -139,8 +139,8 @@ impl Session {
             return self.disconnected(Cause::Stalled);
         }
         let is_reading = self.core.is_reading();
-        let heartbeat = self.connection.as_mut().and_then(|connection| connection.heartbeat.as_mut());
-        let Some(heartbeat) = heartbeat else { return };
+        let Some(Connected { transport, heartbeat: Some(heartbeat) }) = &mut self.connection else { return };
+        heartbeat.writes(self.core.taken(transport.progress()));
         match heartbeat.poll(now, is_reading) {
             Beat::Wait => {}
             Beat::Ping => self.command(Command::Ping),
