@@ -13,7 +13,7 @@ use std::{
 };
 
 use hookup_client::{Close, Closed, Text};
-use hookup_server::{Cause, CloseCode, Event, EventHandler as _, HookupServer, Peer, SessionEnd};
+use hookup_server::{Cause, CloseCode, Error, Event, EventHandler as _, HookupServer, Peer, SessionEnd};
 use raw::Raw;
 use support::{HOUR, STOP, Server, close, recorded, recorder, recording_with, soon};
 
@@ -75,6 +75,23 @@ async fn a_handler_that_never_ends_is_abandoned_when_the_time_is_over_and_others
     assert_eq!(stuck.closed().await, Some(1001), "its socket is closed in order, too: its handler alone is stuck");
     let ends = |event: &Event| matches!(event, Event::SessionEnded(SessionEnd::Stopped)).then_some(());
     received.until("the other's end", ends).await;
+}
+
+#[actix::test]
+async fn a_peer_that_takes_nothing_leaves_its_handler_the_time_to_hear_of_the_end() {
+    const LONG: usize = 256 << 10;
+    const MANY: usize = 64;
+    let (server, mut events) = recording_with(|builder| builder.outbox_bounds(MANY, 2 * (MANY * LONG) as u64));
+    let _raw = Raw::open(server.addr, "simpleJson").await;
+    let peer = events.connected().await.peer;
+    for _ in 0..MANY {
+        peer.do_send(Text("x".repeat(LONG)));
+    }
+    let stopped = soon("the stop", server.hookup.stop(Duration::from_secs(2))).await;
+    assert_eq!(stopped.abandoned, 0);
+    let reported = |event: &Event| matches!(event, Event::Error(Error::NotSent(_))).then_some(());
+    events.until("a message that was not sent", reported).await;
+    assert_eq!(events.session_ended().await, SessionEnd::Stopped);
 }
 
 #[actix::test]

@@ -81,7 +81,8 @@ impl Session {
         if self.connection.is_none() {
             return self.stop();
         }
-        let until = until.min(now + FLUSH_TIMEOUT);
+        // The rest is for the handler's last events.
+        let until = now + FLUSH_TIMEOUT.min(until.saturating_duration_since(now) / 2);
         let (_, earlier) = self.closing.get_or_insert((CloseCode::AWAY.into(), until));
         *earlier = until.min(*earlier);
     }

@@ -176,7 +176,7 @@ impl Handler<Stop> for Session {
         let RetryAfter { from, to } = self.settings.config.retry_after;
         self.core.send_goaway(from, to);
         self.core.drain();
-        // The other half is for what it has to say, and for the peer to take it.
+        // The other half is for what it has to say, for the peer to take that, and for the last events.
         let now = now();
         self.draining = Some((now + until.saturating_duration_since(now) / 2, until));
     }
