@@ -12,10 +12,12 @@ use std::{
     time::Duration,
 };
 
+use actix_web::{App, HttpRequest, HttpServer, web};
 use hookup_client::{Close, Closed, Text};
 use hookup_server::{Cause, CloseCode, Error, Event, EventHandler as _, HookupServer, Peer, SessionEnd};
 use raw::Raw;
 use support::{HOUR, STOP, Server, close, recorded, recorder, recording_with, soon};
+use tokio::sync::watch;
 
 #[actix::test]
 async fn a_server_that_stops_closes_its_sessions_and_takes_no_more() {
@@ -92,6 +94,35 @@ async fn a_peer_that_takes_nothing_leaves_its_handler_the_time_to_hear_of_the_en
     let reported = |event: &Event| matches!(event, Event::Error(Error::NotSent(_))).then_some(());
     events.until("a message that was not sent", reported).await;
     assert_eq!(events.session_ended().await, SessionEnd::Stopped);
+}
+
+#[actix::test]
+async fn a_connection_that_begins_when_its_session_has_ended_is_closed() {
+    let hookup = HookupServer::new(|| |_: Event, _: Peer| {}).start().expect("starts");
+    let (begins, begun) = (watch::Sender::new(false), watch::Sender::new(false));
+    let (mounted, on_session, on_begin) = (hookup.clone(), begun.clone(), begins.clone());
+    let server = HttpServer::new(move || {
+        let (hookup, begun, begins) = (mounted.clone(), on_session.clone(), on_begin.clone());
+        App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
+            let (hookup, begun, mut begins) = (hookup.clone(), begun.clone(), begins.subscribe());
+            async move {
+                // As a middleware may hold up a response.
+                let response = hookup.upgrade(&request, payload).await;
+                begun.send_replace(true);
+                begins.wait_for(|begins| *begins).await.expect("the test goes on");
+                response
+            }
+        }))
+    });
+    let server = server.workers(1).disable_signals().bind("127.0.0.1:0").expect("binds");
+    let addr = server.addrs()[0];
+    actix::spawn(async move { server.run().await.expect("serves") });
+    let opening = actix::spawn(Raw::open(addr, "simpleJson"));
+    soon("a session", begun.subscribe().wait_for(|begun| *begun)).await.expect("the server lives");
+    assert_eq!(soon("the stop", hookup.stop(STOP)).await.abandoned, 0);
+    begins.send_replace(true);
+    let mut raw = opening.await.expect("opens");
+    assert_eq!(raw.closed().await, Some(1001));
 }
 
 #[actix::test]

@@ -133,7 +133,7 @@ impl Actor for Connection {
         let transport = self.transport(ctx);
         match &mut self.desk {
             Desk::Format(session) => {
-                session.do_send(Opened(transport));
+                session.do_send(Opened::new(transport));
                 self.desk = Desk::Session { session: session.clone().recipient(), number: 1 };
             }
             Desk::Greeting { greeter, patience } => *patience = Some(Patience::new(greeter, transport)),

@@ -19,10 +19,24 @@ use crate::{
     registry::Change,
 };
 
-/// The connection of a format's session is open.
+/// The connection of a format's session is open. One that is dropped, as the session has ended meanwhile, is closed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Opened(pub(crate) Transport);
+pub(crate) struct Opened(Option<Transport>);
+
+impl Opened {
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self(Some(transport))
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(transport) = self.0.take() {
+            transport.send(Command::Close(CloseCode::AWAY.into()));
+        }
+    }
+}
 
 /// The session's place is needed, or its time is over: it is to end for this reason, unless it has a connection.
 #[derive(Message)]
@@ -44,8 +58,10 @@ pub(crate) struct Abandon;
 impl Handler<Opened> for Session {
     type Result = ();
 
-    fn handle(&mut self, Opened(connection): Opened, _: &mut Context<Self>) {
-        if let Kind::Format(format) = &self.kind {
+    fn handle(&mut self, mut opened: Opened, _: &mut Context<Self>) {
+        if let (Kind::Format(format), Phase::Running) = (&self.kind, &self.phase)
+            && let Some(connection) = opened.0.take()
+        {
             let format = format.clone();
             let closing = self.closing.take();
             self.begin_connection(connection);
