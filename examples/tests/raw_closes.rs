@@ -1,16 +1,20 @@
 //! A server and a peer that writes and reads the bytes itself: how connections end, and all that a peer may do wrong, while
 //! another one beside it goes on.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/raw.rs"]
 mod raw;
 #[path = "support/sessions.rs"]
 mod sessions;
 mod support;
 
+use std::time::Duration;
+
 use hookup_server::{Cause, Error, Event, Peer, Text};
 use raw::{BINARY, CLOSE, PING, Raw, TEXT, close_payload, frame, header};
 use sessions::{open, works};
-use support::{Server, recording, recording_with, soon};
+use support::{HOUR, Server, recording, recording_with, soon};
 
 #[actix::test]
 async fn a_close_is_answered_with_its_code_and_then_the_socket_is_closed() {
@@ -192,4 +196,18 @@ async fn a_message_that_is_too_big_closes_with_1009_at_its_header() {
         ],
     )
     .await;
+}
+
+#[actix::test]
+async fn a_violation_does_not_wait_for_a_slow_handler_for_ever() {
+    let (addr, mut events) = clock::server(|builder| builder.heartbeat(100 * HOUR).rate_limit(1, 100 * HOUR));
+    let mut raw = Raw::open(addr, "simpleJson").await;
+    raw.text("handled").await;
+    assert_eq!(events.text().await, "handled");
+    raw.write([frame(TEXT, "waits"), frame(0xc1, "a reserved bit")].concat()).await;
+    // With the first, it has mostly read that; if it has not, its clock takes its time.
+    for time in [Duration::ZERO, Duration::from_secs(10)] {
+        clock::server_passes(addr, time).await;
+    }
+    assert_eq!(raw.closed().await, Some(1002));
 }

@@ -135,6 +135,14 @@ impl Alarm {
         }
     }
 
+    /// Whether this much time has passed since it was asked for the first time; if not, the task is woken when it has.
+    pub fn has_passed(&mut self, time: Duration, cx: &mut task::Context<'_>) -> bool {
+        if self.sleep.is_none() {
+            self.set(Some(now() + time));
+        }
+        self.rang(cx)
+    }
+
     /// Whether it rang; if not, the task is woken when it does. It rings once.
     pub fn rang(&mut self, cx: &mut task::Context<'_>) -> bool {
         let Some(sleep) = self.sleep.as_mut().filter(|_| self.at.is_some()) else { return false };

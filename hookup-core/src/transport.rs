@@ -137,6 +137,16 @@ impl ReadGate {
         false
     }
 
+    /// Whether it is waited for that, as the connection is to be closed then.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_some()
+    }
+
+    /// It is waited for no longer, whatever is handled.
+    pub fn open_for_good(&mut self) {
+        *self = Self::new(Credit { frames: usize::MAX, bytes: usize::MAX });
+    }
+
     /// A frame of this many bytes came in.
     pub fn received(&mut self, bytes: usize) {
         self.unhandled.add(bytes);

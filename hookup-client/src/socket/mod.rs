@@ -11,6 +11,7 @@ use std::{
 use bytes::BytesMut;
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
+    driver::Alarm,
     transport::{CLOSE_TIMEOUT, Command, Notice, Progress, ReadGate},
     ws::{Batch, Decoder, End, Outgoing, Pings, Role},
 };
@@ -34,6 +35,8 @@ pub(crate) struct Socket<Io, Tell> {
     io: Io,
     decoder: Decoder,
     gate: ReadGate,
+    /// How long what came before a violation has for being handled.
+    held: Alarm,
     /// Bounded by the client: it hands over no more than it has been told is written.
     commands: UnboundedReceiver<Command>,
     tell: Tell,
@@ -68,6 +71,7 @@ where
             io,
             decoder,
             gate: ReadGate::new(limits.inbox),
+            held: Alarm::default(),
             commands,
             tell,
             out: Output::new(progress),
@@ -151,6 +155,9 @@ where
     /// Reads once, and hands on what came.
     fn poll_read(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Cause>> {
         let mut batch = Batch::default();
+        if self.gate.is_draining() && self.held.has_passed(CLOSE_TIMEOUT, cx) {
+            self.gate.open_for_good();
+        }
         batch.take(&mut self.decoder, &mut self.gate);
         if batch.is_held {
             cx.waker().wake_by_ref();

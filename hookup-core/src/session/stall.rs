@@ -77,10 +77,10 @@ mod tests {
     #[test]
     fn a_peer_is_not_given_up_because_its_watcher_was_held_up() {
         let (mut stall, start) = (Stall::new(10 * SECOND), Instant::now());
-        assert!(!stall.poll(true, 1, start));
-        assert!(!stall.poll(true, 1, start + 60 * SECOND));
-        assert!(!stall.poll(true, 1, start + 69 * SECOND));
-        assert!(stall.poll(true, 1, start + 70 * SECOND));
+        assert!(!stall.poll(Some(1), start));
+        assert!(!stall.poll(Some(1), start + 60 * SECOND));
+        assert!(!stall.poll(Some(1), start + 69 * SECOND));
+        assert!(stall.poll(Some(1), start + 70 * SECOND));
     }
 
     #[test]

@@ -4,33 +4,29 @@
 //! this actor stands still, its mailbox and timers with it. So it knows nothing of the session but its address, and
 //! holds nothing that must go on. It reads the socket itself, so that it can stop reading while the handler is behind.
 
-use std::{
-    cell::RefCell,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    rc::Rc,
-    task::{self, Poll, Waker},
-    time::Duration,
-};
+mod greeting;
+mod incoming;
+
+use std::{cell::RefCell, rc::Rc};
 
 use actix::{Actor, ActorContext as _, Addr, Arbiter, AsyncContext as _, Handler, Recipient, StreamHandler};
-use actix_web::{Error, error::PayloadError, rt, web};
+use actix_web::{Error, web};
 use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use bytes::Bytes;
-use futures_util::{Stream, future, stream};
+use futures_util::{Stream, stream};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Limits,
     link::v2::{Hello, MAX_GREETING_BYTES},
-    transport::{CLOSE_TIMEOUT, Command, Credit, Notice, Progress, ReadGate},
-    ws::{Batch, Decoder, End, Frame, Outgoing, Role},
+    transport::{CLOSE_TIMEOUT, Command, Credit, Notice, Progress},
+    ws::{Decoder, End, Frame, Outgoing, Role},
 };
-use tokio::{sync::watch, task::AbortHandle};
 
+pub(crate) use self::greeting::{Greeter, Patience};
+use self::incoming::{Arrival, Gate, Incoming};
 use crate::{
     admission::Place,
     attach::{Adopted, Attach, Caller, Heard},
     line::{Line, Pieces, Transport},
-    registry::HookupServer,
     session::{Opened, Session},
 };
 
@@ -42,13 +38,13 @@ pub(crate) fn start(
     payload: web::Payload,
     limits: Limits,
 ) -> impl Stream<Item = Result<Bytes, Error>> + 'static {
-    let gate = Rc::new(RefCell::new(Gate { gate: ReadGate::new(limits.inbox), waker: None }));
+    let gate = Rc::new(RefCell::new(Gate::new(limits.inbox)));
     let longest = match desk {
         Desk::Greeting { .. } => limits.max_message_bytes.max(MAX_GREETING_BYTES),
         _ => limits.max_message_bytes,
     };
     let decoder = Decoder::new(Role::Server, longest, limits.max_fragments);
-    let incoming = Incoming { payload, decoder, gate: gate.clone(), broken: None, is_over: false };
+    let incoming = Incoming::new(payload, decoder, gate.clone());
     let progress = Progress::default();
     let connection = Connection {
         desk,
@@ -87,40 +83,6 @@ pub(crate) enum Desk {
     Waiting,
     /// A session, whose connection of this number it is.
     Session { session: Recipient<Heard>, number: u64 },
-}
-
-/// What a hello is passed on with.
-pub(crate) struct Greeter {
-    pub(crate) server: Addr<HookupServer>,
-    pub(crate) principal: Option<String>,
-    pub(crate) remote: Option<SocketAddr>,
-    pub(crate) timeout: Duration,
-    /// The server stops, and takes no hello any more.
-    pub(crate) stopping: watch::Receiver<bool>,
-}
-
-/// What closes a connection whose client says no hello. No timer of the connection's own: that would stand still with it.
-pub(crate) struct Patience(AbortHandle);
-
-impl Patience {
-    fn new(greeter: &Greeter, transport: Transport) -> Self {
-        let (timeout, mut stopping) = (greeter.timeout, greeter.stopping.clone());
-        let task = rt::spawn(async move {
-            let (late, stops) = (rt::time::sleep(timeout), stopping.wait_for(|stops| *stops));
-            let reason = match future::select(pin!(late), pin!(stops)).await {
-                future::Either::Left(_) => CloseReason::new(CloseCode::HELLO_TIMEOUT, "no hello came"),
-                future::Either::Right(_) => CloseCode::AWAY.into(),
-            };
-            transport.send(Command::Close(reason));
-        });
-        Self(task.abort_handle())
-    }
-}
-
-impl Drop for Patience {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Actor for Connection {
@@ -311,7 +273,7 @@ impl Handler<Adopted> for Connection {
     type Result = ();
 
     fn handle(&mut self, adopted: Adopted, _: &mut Self::Context) {
-        self.gate.borrow_mut().gate.owe(adopted.unhandled);
+        self.gate.borrow_mut().owe(adopted.unhandled);
         if let Some((session, number)) = adopted.take() {
             self.desk = Desk::Session { session, number };
         }
@@ -321,94 +283,6 @@ impl Handler<Adopted> for Connection {
         } else if let Some(reason) = self.closing.clone() {
             // It has been closed since, with what its session need not wait for.
             self.end(Cause::WeClosed(reason));
-        }
-    }
-}
-
-/// What the socket's reader hands to the actor.
-pub(crate) enum Arrival {
-    Batch(Batch),
-    Broken(Cause),
-}
-
-/// A read gate, and the reader that waits at it.
-struct Gate {
-    gate: ReadGate,
-    waker: Option<Waker>,
-}
-
-impl Gate {
-    fn open_for_good(&mut self) {
-        self.gate = ReadGate::new(Credit { frames: usize::MAX, bytes: usize::MAX });
-        self.handled(Credit::default());
-    }
-
-    fn handled(&mut self, credit: Credit) {
-        self.gate.handled(credit);
-        if self.gate.is_open()
-            && let Some(waker) = self.waker.take()
-        {
-            waker.wake();
-        }
-    }
-}
-
-/// Reads the socket while the gate is open, and gives what came in together as one batch.
-struct Incoming {
-    payload: web::Payload,
-    decoder: Decoder,
-    gate: Rc<RefCell<Gate>>,
-    /// How the socket ended, while what came in before has not been handed on yet.
-    broken: Option<Cause>,
-    is_over: bool,
-}
-
-impl Stream for Incoming {
-    type Item = Arrival;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Arrival>> {
-        let this = self.get_mut();
-        if this.is_over {
-            return Poll::Ready(None);
-        }
-        let mut gate = this.gate.borrow_mut();
-        let (mut batch, mut arrived) = (Batch::default(), false);
-        while this.broken.is_none() {
-            batch.take(&mut this.decoder, &mut gate.gate);
-            this.is_over = batch.end.is_some();
-            if this.is_over {
-                break;
-            }
-            if batch.is_held {
-                cx.waker().wake_by_ref();
-                break;
-            }
-            if !gate.gate.is_open() {
-                gate.waker = Some(cx.waker().clone());
-                break;
-            }
-            match Pin::new(&mut this.payload).poll_next(cx) {
-                Poll::Ready(Some(Ok(bytes))) => {
-                    this.decoder.buffer().extend_from_slice(&bytes);
-                    arrived = true;
-                }
-                // What an HTTP body would lack, a WebSocket's stream does not: it has no length.
-                Poll::Ready(Some(Err(PayloadError::Incomplete(_))) | None) => this.broken = Some(Cause::EndOfStream),
-                Poll::Ready(Some(Err(error))) => this.broken = Some(Cause::Failed(error.to_string())),
-                Poll::Pending => break,
-            }
-        }
-        // A part of a long message is a sign of life, too.
-        batch.alive |= arrived && batch.is_empty();
-        if !batch.is_empty() {
-            return Poll::Ready(Some(Arrival::Batch(batch)));
-        }
-        match this.broken.take() {
-            Some(cause) => {
-                this.is_over = true;
-                Poll::Ready(Some(Arrival::Broken(cause)))
-            }
-            None => Poll::Pending,
         }
     }
 }
