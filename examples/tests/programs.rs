@@ -89,6 +89,15 @@ fn a_server_ends_in_order_when_it_is_told_to() {
 }
 
 #[test]
+fn a_port_that_is_taken_is_said_without_a_panic() {
+    let taken = Program::start(env!("CARGO_BIN_EXE_echo_server"));
+    for program in [env!("CARGO_BIN_EXE_echo_server"), env!("CARGO_BIN_EXE_existing_app")] {
+        let (ok, output) = run(program, &[&taken.addr], "");
+        assert!(!ok && output.contains("already in use") && !output.contains("panicked"), "{output}");
+    }
+}
+
+#[test]
 fn the_all_events_programs_tell_each_other_things() {
     let server = Program::start(env!("CARGO_BIN_EXE_all_events_server"));
     let url = format!("ws://{}/", server.addr);

@@ -10,7 +10,10 @@ use std::{
     time::Instant,
 };
 
-use actix::{Actor, ActorFutureExt as _, Addr, Arbiter, AsyncContext as _, Context, SpawnHandle, WrapFuture as _};
+use actix::{
+    Actor, ActorContext as _, ActorFutureExt as _, ActorState, Addr, Arbiter, AsyncContext as _, Context, SpawnHandle,
+    WrapFuture as _,
+};
 use hookup_core::{
     CloseCode, CloseReason, OutboxError, Peer, PeerId, SessionEnd, SessionId,
     link::v2,
@@ -259,6 +262,11 @@ impl Actor for HookupServer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // A System that ends before it has polled an actor starts it only to stop it, and has no timers any more: so it is
+        // when `main` returns because a port is taken.
+        if ctx.state() != ActorState::Running {
+            return;
+        }
         self.list(ctx);
         let expiry = ctx.run_later(self.settings.config.session_ttl, |server, ctx| {
             server.is_expiring = true;
