@@ -27,10 +27,11 @@ impl Hookup {
     /// The server as a resource at this path, to be mounted beside an application's other routes.
     pub fn resource(&self, path: &str) -> impl HttpServiceFactory + 'static {
         let hookup = self.clone();
-        web::resource(path.to_owned()).route(web::get().to(move |request: HttpRequest, payload: web::Payload| {
+        // Of all methods, so that another one than GET is told what is wrong.
+        web::resource(path.to_owned()).to(move |request: HttpRequest, payload: web::Payload| {
             let hookup = hookup.clone();
             async move { hookup.upgrade(&request, payload).await }
-        }))
+        })
     }
 
     /// Answers one request by making it a session; for routes, guards and checks of one's own.

@@ -9,7 +9,7 @@ use std::{
 use actix::Addr;
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL},
+    http::header::{ContentType, HeaderValue, SEC_WEBSOCKET_PROTOCOL},
     web,
 };
 use futures_util::FutureExt as _;
@@ -52,7 +52,10 @@ async fn answer(
     // Before the subprotocol: what is no handshake at all is not a matter of subprotocols.
     let mut response = match handshake(request) {
         Ok(response) => response,
-        Err(refused) => return refused.response(),
+        Err(refused) => {
+            tracing::debug!(remote = ?request.peer_addr(), "a handshake is refused: {refused}");
+            return refused.response();
+        }
     };
     if let Err(refusal) = check(settings, request) {
         return *refusal;
@@ -65,7 +68,10 @@ async fn answer(
             protocol
         }
         Negotiation::Default(protocol) => protocol,
-        Negotiation::Unknown => return unknown_subprotocol(settings),
+        Negotiation::Unknown => {
+            tracing::debug!(remote = ?request.peer_addr(), ?lines, "a handshake is refused: its subprotocols are unknown");
+            return unknown_subprotocol(settings);
+        }
     };
     let Admitted { place, principal, payload } = match admit(settings, request, payload).await {
         Ok(admitted) => admitted,
@@ -100,5 +106,5 @@ fn unknown_subprotocol(settings: &Settings) -> HttpResponse {
     if let Ok(names) = HeaderValue::try_from(names) {
         response.insert_header((SEC_WEBSOCKET_PROTOCOL, names));
     }
-    response.body(text)
+    response.content_type(ContentType::plaintext()).body(text)
 }

@@ -89,8 +89,7 @@ pub(super) async fn ask(
         }
         // actix-http goes on with a request whose client has closed its end; but then nobody waits for a WebSocket.
         Either::Right((None | Some(Err(_)), _)) => {
-            tracing::debug!("a client went before it was let in");
-            return Err(refusal(StatusCode::BAD_REQUEST, "the client went"));
+            return Err(refusal(request, StatusCode::BAD_REQUEST, "the client went before it was let in"));
         }
     };
     let principal = match answered {
@@ -99,6 +98,7 @@ pub(super) async fn ask(
         Ok(Err(_panic)) => {
             tracing::error!(remote = ?request.peer_addr(), "`authenticate` panicked");
             return Err(refusal(
+                request,
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the server failed when it was to find out who the client is",
             ));
@@ -106,7 +106,7 @@ pub(super) async fn ask(
         Err(_elapsed) => {
             tracing::warn!(remote = ?request.peer_addr(), ?within, "`authenticate` has not answered in time");
             let words = format!("the server did not find out within {within:?} who the client is");
-            return Err(refusal(StatusCode::SERVICE_UNAVAILABLE, &words));
+            return Err(refusal(request, StatusCode::SERVICE_UNAVAILABLE, &words));
         }
     };
     let payload = match early {

@@ -6,7 +6,11 @@ mod settings;
 
 use std::sync::{Arc, atomic::Ordering};
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header::ContentType},
+    web,
+};
 
 pub(crate) use self::{hook::Authenticate, origin::Origins};
 use crate::builder::Settings;
@@ -49,8 +53,8 @@ pub(crate) type Refusal = Box<HttpResponse>;
 
 /// What can be said before anything is done for a client: the server goes on, and the page that connects may.
 pub(crate) fn check(settings: &Settings, request: &HttpRequest) -> Result<(), Refusal> {
-    is_going_on(settings)?;
-    settings.origins.check(request.headers()).map_err(|words| refusal(StatusCode::FORBIDDEN, &words))
+    is_going_on(settings, request)?;
+    settings.origins.check(request.headers()).map_err(|words| refusal(request, StatusCode::FORBIDDEN, &words))
 }
 
 /// Lets a client in, as whom the server's hook names.
@@ -62,21 +66,22 @@ pub(crate) async fn admit(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Admitted, Refusal> {
-    let full = || refusal(StatusCode::SERVICE_UNAVAILABLE, "there are as many connections as there may be");
+    let full = || refusal(request, StatusCode::SERVICE_UNAVAILABLE, "there are as many connections as there may be");
     let place = Place::take(settings).ok_or_else(full)?;
     let Some(hook) = &settings.authenticate else { return Ok(Admitted { place, principal: None, payload }) };
     let (principal, payload) = hook::ask(hook.as_ref(), request, payload, settings.config.handshake_timeout).await?;
-    is_going_on(settings)?;
+    is_going_on(settings, request)?;
     Ok(Admitted { place, principal, payload })
 }
 
-fn is_going_on(settings: &Settings) -> Result<(), Refusal> {
+fn is_going_on(settings: &Settings, request: &HttpRequest) -> Result<(), Refusal> {
     match *settings.stopping.borrow() {
         false => Ok(()),
-        true => Err(refusal(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")),
+        true => Err(refusal(request, StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")),
     }
 }
 
-fn refusal(status: StatusCode, words: &str) -> Refusal {
-    HttpResponse::build(status).body(format!("{words}\n")).into()
+fn refusal(request: &HttpRequest, status: StatusCode, words: &str) -> Refusal {
+    tracing::debug!(%status, remote = ?request.peer_addr(), "a handshake is refused: {words}");
+    HttpResponse::build(status).content_type(ContentType::plaintext()).body(format!("{words}\n")).into()
 }
