@@ -94,7 +94,10 @@ impl ClientConfig {
             self.subprotocols = Some(vec![v2::NAME.to_owned()]);
         }
         if self.policy == OutboxPolicy::Close {
-            return Err(ConfigError::new("policy", "Close is for a server; a client keeps what it cannot send"));
+            return Err(ConfigError::new(
+                "policy",
+                "close is for a server; a client can have drop-newest or drop-oldest",
+            ));
         }
         ConfigError::check_duration("connect_timeout", self.connect_timeout)?;
         self.backoff.validate()

@@ -55,7 +55,9 @@ pub(crate) fn parse_url(url: &str) -> Result<Uri, ConfigError> {
     if url.is_empty() {
         return Err(bad("it is not set; an empty text is not a URL, which begins with ws:// or wss://".into()));
     }
-    let uri = url.parse::<Uri>().map_err(|error| bad(format!("{url:?} is not a URL: {error}")))?;
+    let uri = url
+        .parse::<Uri>()
+        .map_err(|error| bad(format!("{url:?} is not a URL: {error}; it begins with ws:// or wss://")))?;
     if url.contains('#') {
         return Err(bad(format!("{url:?} has a fragment, which a WebSocket's URL cannot have (RFC 6455, section 3)")));
     }

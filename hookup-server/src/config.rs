@@ -45,9 +45,9 @@ hookup_core::config! {
         |origins: impl IntoIterator<Item = impl Into<String>>| AllowedOrigins::Listed(origins.into_iter().map(Into::into).collect());
 
     /// How long a handshake may take: the application's part of it, [`authenticate`](ServerBuilder::authenticate), after
-    /// which it is answered with 503; and with [`listen`](ServerBuilder::listen) the arrival of the request, which always gets a
-    /// second, and for which a mounted server's application sets the `client_request_timeout` of its `HttpServer`. Default:
-    /// 10 s.
+    /// which it is answered with 503; and with [`listen`](ServerBuilder::listen) the TLS handshake, and the arrival of the
+    /// request, which always gets a second. A mounted server's application sets `tls_handshake_timeout` and
+    /// `client_request_timeout` of its `HttpServer` for these. Default: 10 s.
     #[serde(with = "text::duration")]
     handshake_timeout: Duration = Duration::from_secs(10), |timeout: Duration| timeout;
 
@@ -133,7 +133,10 @@ pub enum AllowedOrigins {
 
 /// How they are written.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "\"same-host\", \"any\", or a list of origins")]
+#[serde(
+    untagged,
+    expecting = "must be \"same-host\", \"any\", or a list of origins, such as [\"https://example.org\"]"
+)]
 enum Origins {
     Word(Word),
     List(Vec<String>),
@@ -197,8 +200,11 @@ impl ServerConfig {
             }
         }
         let RetryAfter { from, to } = self.retry_after;
-        if from > to || to > Duration::from_secs(24 * 3600) {
-            return Err(ConfigError::new("retry_after", "must be a range within a day"));
+        if from > to {
+            return Err(ConfigError::new("retry_after", format!("from {from:?} is above to {to:?}")));
+        }
+        if to > Duration::from_secs(24 * 3600) {
+            return Err(ConfigError::new("retry_after", "to must not be above a day"));
         }
         Ok(())
     }

@@ -78,7 +78,11 @@ impl Origin {
     fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = match text.split_once("://") {
             Some(parts) => parts,
-            None if text == "*" => return Err("is no origin; `allow_any_origin` lets every page connect"),
+            None if text == "*" => {
+                return Err(
+                    "is no origin; `allow_any_origin` lets every page connect, and so does \"any\" in place of the list",
+                );
+            }
             None if text.eq_ignore_ascii_case("null") => {
                 return Err("is what many kinds of pages have in common, and none can be told from another");
             }
