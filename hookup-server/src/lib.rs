@@ -6,21 +6,23 @@
 //! use hookup_server::{Event, HookupServer, Peer};
 //!
 //! #[actix_web::main]
-//! async fn main() -> std::io::Result<()> {
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let hookup = HookupServer::new(|| |event: Event, peer: Peer| {
 //!         if let Event::Text(text) = event {
 //!             peer.do_send(text.needs_ack(Duration::from_secs(5)));
 //!         }
 //!     })
 //!     .heartbeat(Duration::from_secs(25))
-//!     .start()
-//!     .map_err(std::io::Error::other)?;
+//!     .start()?;
 //!
-//!     HttpServer::new(move || App::new().service(hookup.resource("/ws")))
+//!     let mounted = hookup.clone();
+//!     let server = HttpServer::new(move || App::new().service(mounted.resource("/ws")))
 //!         .on_connect(hookup_server::on_connect)
+//!         .disable_signals()
 //!         .bind(("127.0.0.1", 8125))?
-//!         .run()
-//!         .await
+//!         .run();
+//!     hookup.run(server, Duration::from_secs(10)).await?;
+//!     Ok(())
 //! }
 //! ```
 //!
