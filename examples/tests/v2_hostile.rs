@@ -8,18 +8,26 @@ mod support;
 #[path = "support/v2.rs"]
 mod v2;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{Either, select},
+    stream,
+};
 use hookup_server::{Event, EventHandler, Handling, HookupServer, Peer};
 use outboxes::{Barrier, Op, WatchedStore};
 use raw::{CLOSE, PING, PONG, Raw, TEXT, frame as bytes};
-use support::{Server, recorder, recording_with, soon};
+use support::{HOUR, Server, recorder, recording_with, soon};
 use tokio::sync::{Notify, mpsc};
-use v2::{SESSION, again, greeted, hello};
+use v2::{SESSION, again, greeted, hello, run, text};
 
 const VOLATILE: &str = r#"{"type":"text","content":"volatile"}"#;
 
@@ -213,4 +221,21 @@ async fn a_list_of_many_runs_is_no_message_and_may_be_longer_than_one() {
     events.connected().await;
     raw.text(&format!(r#"{{"type":"text","content":"{}"}}"#, "x".repeat(1000))).await;
     assert_eq!(raw.closed().await, Some(1009), "a message may not");
+}
+
+#[actix::test]
+async fn news_of_lost_messages_take_their_place_in_the_inbox() {
+    let (server, mut events) = recording_with(|builder| builder.heartbeat(HOUR).rate_limit(1, HOUR).inbox(4, 10_000));
+    let (mut raw, _) = greeted(server.addr, &hello(SESSION, 1)).await;
+    let skip = |seq: u64| format!(r#"{{"type":"skip","seq":{seq},"to":{seq},"lost":1}}"#);
+    let texts = [run(), text(1, "handled"), text(2, "waits")].into_iter().chain((3..10).map(skip));
+    let frames = texts.map(|text| bytes(TEXT, text)).chain([bytes(PING, "read on?")]);
+    // With one write: the second of two would wait for TCP.
+    raw.write(frames.collect::<Vec<_>>().concat()).await;
+    assert_eq!(events.text().await, "handled");
+    // More than TCP needs to bring an answer.
+    let waits = tokio::time::sleep(Duration::from_millis(200));
+    let reads = async { while raw.next().await.expect("a frame, not the end").0 != PONG {} };
+    let is_held = matches!(select(pin!(reads), pin!(waits)).await, Either::Right(_));
+    assert!(is_held, "it has read behind what it may keep");
 }

@@ -55,8 +55,8 @@ pub(super) struct Inbox {
 pub(super) enum Origin {
     /// A frame of this many bytes, of the connection with this number.
     Frame { ticket: Ticket, bytes: usize, connection: u64 },
-    /// Messages that the peer no longer has.
-    Gap { ticket: Ticket },
+    /// Messages that the peer no longer has, and of which, if not its greeting, a frame has told: its bytes, and its connection.
+    Gap { ticket: Ticket, frame: Option<(usize, u64)> },
     /// A message of ours that was not delivered.
     Failure,
     /// Messages of ours that made room for others.

@@ -28,6 +28,8 @@ impl SessionCore {
         if self.is_broken {
             return Ok(());
         }
+        // What is still to be told of the greetings has no place in the inbox.
+        self.take_news(None);
         for frame in frames {
             let bytes = frame.len();
             self.flow.received(bytes);
@@ -53,7 +55,7 @@ impl SessionCore {
     }
 
     /// Acts on what the links have to say; whether a frame of this many bytes has gone to the inbox.
-    pub(super) fn take_news(&mut self, bytes: Option<usize>) -> bool {
+    pub(super) fn take_news(&mut self, mut bytes: Option<usize>) -> bool {
         let mut is_queued = false;
         while let Some(news) = self.links.poll_news() {
             self.changed = true;
@@ -74,7 +76,12 @@ impl SessionCore {
                 News::Unparsed(error) => {
                     queue(&mut self.inbox, Event::Error(Error::Unparsed(error)), self.links.ticket());
                 }
-                News::Gap { missed, ticket } => self.inbox.push(Event::Gap { missed }, Origin::Gap { ticket }),
+                // Likewise. Of several that one frame tells of, the first.
+                News::Gap { missed, ticket } => {
+                    let frame = bytes.take().map(|bytes| (bytes, self.connection));
+                    is_queued |= frame.is_some();
+                    self.inbox.push(Event::Gap { missed }, Origin::Gap { ticket, frame });
+                }
                 News::SessionLost => self.tell(Event::SessionLost),
                 News::Delivered { entry } => {
                     self.has_progress = true;

@@ -81,13 +81,17 @@ impl SessionCore {
                 Origin::Frame { ticket: Ticket::Sequenced { .. }, .. } | Origin::Gap { .. }
                     if self.ends_with_handler && self.inbox.is_gone() => {}
                 Origin::Frame { ticket, bytes, connection } => {
-                    let is_current = self.is_connected && connection >= self.credited_from;
                     self.links.handled(ticket, outcome);
-                    self.flow.handled(bytes, is_current);
+                    self.give_credit(bytes, connection);
                     self.has_progress |= matches!(ticket, Ticket::Sequenced { .. });
                     self.burst = self.burst.saturating_add(1);
                 }
-                Origin::Gap { ticket } => self.links.handled(ticket, Ok(())),
+                Origin::Gap { ticket, frame } => {
+                    self.links.handled(ticket, Ok(()));
+                    if let Some((bytes, connection)) = frame {
+                        self.give_credit(bytes, connection);
+                    }
+                }
                 Origin::Failure | Origin::Dropped | Origin::Outbox | Origin::State | Origin::Fault => {}
             }
             if self.inbox.is_gone() {
@@ -96,6 +100,12 @@ impl SessionCore {
             }
         });
         kept.is_ready() || handled.is_ready()
+    }
+
+    /// A frame of this connection has been handled.
+    fn give_credit(&mut self, bytes: usize, connection: u64) {
+        let is_current = self.is_connected && connection >= self.credited_from;
+        self.flow.handled(bytes, is_current);
     }
 
     pub(super) fn report(&mut self, report: Report) {
