@@ -154,3 +154,11 @@ fn an_error_reads_as_a_sentence() {
     let error = ConfigError::new("heartbeat", "must be above zero");
     assert_eq!(error.to_string(), "heartbeat: must be above zero");
 }
+
+#[actix::test]
+async fn tls_for_an_address_that_is_plain_is_refused() {
+    let builder = HookupClient::builder("ws://localhost/").tls(Tls::platform());
+    let error = builder.start(|_: Event, _: Peer| {}).expect_err("it would not be used");
+    assert_eq!(error.setting(), "tls");
+    assert!(error.to_string().contains("wss://"), "{error}");
+}

@@ -163,6 +163,9 @@ impl ClientBuilder {
         for (name, value) in &self.config.header {
             headers.push(name, value).map_err(|problem| ConfigError::new("header", problem))?;
         }
+        if uri.scheme_str() == Some("ws") && (self.tls.is_some() || self.config.tls.is_some()) {
+            return Err(ConfigError::new("tls", "is for addresses that begin with wss://; this one would be plain"));
+        }
         let tls = match (self.tls, &self.config.tls) {
             (Some(tls), _) => tls,
             (None, Some(files)) => Tls::of_files(files)?,

@@ -40,11 +40,13 @@ pub struct ClientCertificates(pub Vec<CertificateDer<'static>>);
 /// # use hookup_server::{Event, HookupServer, Peer};
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 /// # let hookup = HookupServer::new(|| |_: Event, _: Peer| {}).start()?;
-/// HttpServer::new(move || App::new().service(hookup.resource("/ws")))
+/// let mounted = hookup.clone();
+/// let server = HttpServer::new(move || App::new().service(mounted.resource("/ws")))
 ///     .on_connect(hookup_server::on_connect)
+///     .disable_signals()
 ///     .bind(("127.0.0.1", 8125))?
-///     .run()
-///     .await?;
+///     .run();
+/// hookup.run(server, std::time::Duration::from_secs(10)).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -117,6 +117,7 @@ impl Session {
         }
         self.drain(now, cx);
         if self.core.take_too_slow() {
+            tracing::info!(peer = ?self.core.peer(), "closed: more waits to be sent to it than is kept");
             let reason = CloseReason::new(CloseCode::TOO_SLOW, "more waits to be sent than is kept");
             self.closing.get_or_insert((reason, now));
         }
@@ -135,6 +136,7 @@ impl Session {
         if let Some(connection) = &self.connection
             && self.core.is_stalled(connection.transport.progress(), now)
         {
+            tracing::info!(peer = ?self.core.peer(), "cut off: it has stopped reading");
             self.command(Command::Abort);
             return self.disconnected(Cause::Stalled);
         }
