@@ -211,3 +211,13 @@ async fn a_violation_does_not_wait_for_a_slow_handler_for_ever() {
     }
     assert_eq!(raw.closed().await, Some(1002));
 }
+
+#[actix::test]
+async fn after_its_close_a_server_answers_nothing_but_the_close() {
+    let (server, mut events) = recording();
+    let (mut raw, peer) = open(&server, &mut events, "jsonProtocol").await;
+    peer.close(hookup_server::CloseCode::NORMAL.into());
+    assert_eq!(raw.next().await.expect("a close").0, CLOSE);
+    raw.write([frame(PING, "still there?"), frame(CLOSE, close_payload(1000, b""))].concat()).await;
+    assert_eq!(raw.next().await, None);
+}

@@ -77,13 +77,19 @@ impl Line {
         }
     }
 
-    /// Cuts it when its peer has had the time to answer a close frame, if it is still open then.
-    pub(crate) fn cut_late(&self) {
+    /// Cuts it when its peer has had the time to answer a close frame, if it is still open then, and the peer takes nothing of
+    /// what is before that frame.
+    pub(crate) fn cut_late(&self, progress: &Progress) {
         // Outside of a runtime the thread has ended, and its sockets with it.
         if let (true, Ok(runtime)) = (self.is_held(), tokio::runtime::Handle::try_current()) {
-            let line = self.clone();
+            let (line, progress) = (self.clone(), progress.clone());
             runtime.spawn(async move {
-                tokio::time::sleep(CLOSE_TIMEOUT + GRACE).await;
+                // A long message on a slow line may be before it; there is no more than one.
+                let mut taken = None;
+                while line.is_held() && taken != Some(progress.count()) {
+                    taken = Some(progress.count());
+                    tokio::time::sleep(CLOSE_TIMEOUT + GRACE).await;
+                }
                 line.cut();
             });
         }
@@ -106,7 +112,7 @@ impl Transport {
     /// Passes a command on; the end of the connection does not depend on its being heard.
     pub(crate) fn send(&self, command: Command) {
         match &command {
-            Command::Close(_) => self.line.cut_late(),
+            Command::Close(_) => self.line.cut_late(&self.progress),
             Command::Abort => self.line.cut(),
             Command::Transmit { .. } | Command::Ping => {}
         }

@@ -106,7 +106,7 @@ impl Actor for Connection {
     fn stopped(&mut self, _: &mut Self::Context) {
         self.end(Cause::EndOfStream);
         // What was written last may have no place in the socket, and never get one.
-        self.line.cut_late();
+        self.line.cut_late(&self.progress);
     }
 }
 
@@ -195,15 +195,16 @@ impl StreamHandler<Arrival> for Connection {
                 return ctx.stop();
             }
         };
-        for payload in batch.pings {
-            self.write(Outgoing::Pong(payload), ctx);
-        }
-        if self.closing.is_some() {
-            // What comes after our close is of no interest, but for the answer to it.
-        } else if !batch.frames.is_empty() {
-            self.frames(batch.frames, ctx);
-        } else if batch.alive {
-            self.tell(Notice::Alive);
+        // What comes after our close is of no interest, but for the answer to it; nor may anything follow the close.
+        if self.closing.is_none() {
+            for payload in batch.pings {
+                self.write(Outgoing::Pong(payload), ctx);
+            }
+            if !batch.frames.is_empty() {
+                self.frames(batch.frames, ctx);
+            } else if batch.alive {
+                self.tell(Notice::Alive);
+            }
         }
         match batch.end {
             None => return,
