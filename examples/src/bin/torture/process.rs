@@ -94,6 +94,8 @@ impl Process {
     pub(crate) async fn terminate(mut self) -> io::Result<ExitStatus> {
         let pid = self.0.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         kill_process(pid.ok_or_else(|| io::Error::other("it has ended"))?, Signal::TERM)?;
+        // `wait` would close it, and the end of its input ends the child at once.
+        let _input = self.0.stdin.take();
         self.0.wait().await
     }
 

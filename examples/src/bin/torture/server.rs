@@ -55,7 +55,11 @@ pub(crate) async fn run(life: Life, memory_store: bool) -> hookup_examples::Resu
 
     let hookup = server.hookup().clone();
     tokio::select! {
-        served = server.into_future() => served?,
+        served = server.into_future() => {
+            served?;
+            // The runtime would wait for its thread that reads the standard input.
+            std::process::exit(0);
+        }
         order = orders(&stop) => if order? {
             hookup.stop(Duration::from_secs(60)).await;
         }
