@@ -42,6 +42,20 @@ async fn a_server_that_stops_reading_is_left_and_nothing_is_lost() {
 }
 
 #[actix::test]
+async fn a_server_that_neither_reads_nor_answers_is_dead_after_two_heartbeats() {
+    let server = RawServer::start().await;
+    let builder = client(server.url()).heartbeat(Duration::from_millis(300)).stall_timeout(HOUR);
+    let (addr, mut events) = recorded(builder.window(256, 64 << 20));
+    let _silent = server.connection().await;
+    events.connected().await;
+    // The ping waits behind more than sockets hold.
+    for _ in 0..100 {
+        addr.do_send(Text("x".repeat(256 << 10)));
+    }
+    assert_eq!(events.disconnected().await, Cause::Silent);
+}
+
+#[actix::test]
 async fn a_server_that_drops_messages_says_so_as_a_gap() {
     let server = RawServer::start().await;
     let (_addr, mut events) = recorded(v2::reliable(server.url()));
