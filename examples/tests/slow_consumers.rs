@@ -14,7 +14,7 @@ use hookup_server::{
     Cause, CloseCode, Error, Event, HookupServer, OutboxPolicy, Peer, SendFailure, ServerBuilder, Text,
 };
 use raw::{CLOSE, PING, Raw, frame};
-use support::{Events, HOUR, Server, recorder, recording_with, sent, soon};
+use support::{Events, HOUR, Server, recorder, recording_with, soon};
 use v2::{SESSION, again, greeted, hello};
 
 /// What a peer that does not read cannot have taken: more than sockets hold.
@@ -85,19 +85,19 @@ async fn a_peer_that_sends_and_does_not_read_is_cut_off_all_the_same() {
 
 #[actix::test]
 async fn a_long_message_may_take_its_time() {
-    // Eight times as long as a peer may take nothing.
+    // It reads a part after each pause, and so for twice as long as a peer may take nothing.
     const PAUSE: Duration = Duration::from_millis(250);
     let (server, mut events) = recording_with(|builder| {
         unhurried(builder).stall_timeout(8 * PAUSE).max_message_bytes(MUCH).window(8, 2 * MUCH as u64)
     });
     let (mut raw, peer) = sessions::open(&server, &mut events, "simpleJson").await;
     peer.do_send(Text("x".repeat(MUCH)));
-    // Sixteen times as long as a peer may take nothing... in eight parts of that time.
     for _ in 0..16 {
         tokio::time::sleep(PAUSE).await;
         raw.read_any(MUCH / 16).await;
     }
-    raw.read_any(10).await; // The header's bytes are not in the text.
+    // As many as the header has.
+    raw.read_any(10).await;
     raw.nothing_came().await;
 }
 
@@ -167,7 +167,7 @@ async fn by_default_a_full_outbox_closes_the_connection_with_4429_and_gives_the_
     for _ in 0..4 {
         peer.do_send(Text("x".repeat(LONG)));
     }
-    let error = sent(async { Ok(peer.send(Text("too much")).await) }).await.expect_err("refused");
+    let error = soon("an answer", peer.send(Text("too much"))).await.expect_err("refused");
     assert!(matches!(error.reason, SendFailure::Full { messages: 4, .. }), "{error}");
     assert!(too_slow(&events.disconnected().await));
     loop {
@@ -178,10 +178,9 @@ async fn by_default_a_full_outbox_closes_the_connection_with_4429_and_gives_the_
     }
 
     // It comes back to a full outbox, and has time to take what is in it.
-    let (mut raw, welcome) = greeted(server.addr, &again(&welcome, 1, 1)).await;
+    let (mut raw, _) = greeted(server.addr, &again(&welcome, 1, 1)).await;
     assert!(events.connected().await.resumed);
-    let refused = sent(async { Ok(peer.send(Text("still too much")).await) }).await;
-    assert!(refused.is_err());
+    soon("an answer", peer.send(Text("still too much"))).await.expect_err("refused");
     let run = v2::frame(&mut raw).await["run"].as_str().expect("an id").to_owned();
     for seq in 1..=4 {
         assert_eq!(v2::frame(&mut raw).await["seq"], seq);
@@ -193,7 +192,6 @@ async fn by_default_a_full_outbox_closes_the_connection_with_4429_and_gives_the_
         peer.do_send(Text("x".repeat(LONG)));
     }
     assert!(too_slow(&events.disconnected().await));
-    drop(welcome);
 }
 
 /// A message of the peer's is handled: what it acked before has been noted.
