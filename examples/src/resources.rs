@@ -58,17 +58,10 @@ pub fn allowed_open_files() -> Option<u64> {
 /// # Errors
 /// A sentence that says which limit is too low, and how to raise it.
 pub fn raise_open_files(needed: u64) -> crate::Result {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // `None` is no limit.
-    if current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    if maximum.is_none_or(|maximum| maximum >= needed) {
-        return Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })?);
-    }
+    let Some(most) = allowed_open_files().filter(|&most| most < needed) else { return Ok(()) };
     // The hard limit is the administrator's to raise.
     setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: Some(needed) }).map_err(|_| {
-        let most = maximum.unwrap_or_default();
         format!(
             "this takes {needed} open files, and the hard limit of a process here is {most}: raise it as root with \
              `ulimit -Hn {needed}` in the shell that starts this, with LimitNOFILE= in a systemd unit, or with \

@@ -4,13 +4,13 @@
 mod conformance;
 mod support;
 
-use std::time::Duration;
-
 use conformance::{Case, LONGEST, Peer, echo};
-use hookup_client::{Backoff, HookupClient};
+use hookup_client::HookupClient;
+use support::patient;
 use tokio::net::TcpListener;
 
-/// Each with a client of its own: one that was closed for good does not come again.
+/// Each with a client of its own: one that was closed for good does not come again, and within the test none does that was
+/// right to reject what it got.
 async fn plays(cases: Vec<Case>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("binds");
     let url = format!("ws://{}/", listener.local_addr().expect("is bound"));
@@ -25,32 +25,4 @@ async fn plays(cases: Vec<Case>) {
     }
 }
 
-/// It does not come again within the test either after what it was right to reject.
-fn patient() -> Backoff {
-    Backoff::default().jitter_by(|_| Duration::from_secs(3600))
-}
-
-#[actix::test]
-async fn framing_pings_reserved_bits_and_opcodes() {
-    plays(conformance::framing()).await;
-}
-
-#[actix::test]
-async fn fragments() {
-    plays(conformance::fragments()).await;
-}
-
-#[actix::test]
-async fn utf8() {
-    plays(conformance::utf8()).await;
-}
-
-#[actix::test]
-async fn closing() {
-    plays(conformance::closing()).await;
-}
-
-#[actix::test]
-async fn limits() {
-    plays(conformance::limits()).await;
-}
+conformance::tests!(plays);

@@ -17,27 +17,4 @@ async fn plays(cases: Vec<Case>) {
     }
 }
 
-#[actix::test]
-async fn framing_pings_reserved_bits_and_opcodes() {
-    plays(conformance::framing()).await;
-}
-
-#[actix::test]
-async fn fragments() {
-    plays(conformance::fragments()).await;
-}
-
-#[actix::test]
-async fn utf8() {
-    plays(conformance::utf8()).await;
-}
-
-#[actix::test]
-async fn closing() {
-    plays(conformance::closing()).await;
-}
-
-#[actix::test]
-async fn limits() {
-    plays(conformance::limits()).await;
-}
+conformance::tests!(plays);

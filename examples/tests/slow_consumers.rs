@@ -83,13 +83,12 @@ async fn a_peer_that_sends_and_does_not_read_is_cut_off_all_the_same() {
     raw.cut().await;
 }
 
-#[actix::test]
-async fn a_long_message_may_take_its_time() {
-    // It reads a part after each pause, and so for twice as long as a peer may take nothing.
-    const PAUSE: Duration = Duration::from_millis(250);
-    let (server, mut events) = recording_with(|builder| {
-        unhurried(builder).stall_timeout(8 * PAUSE).max_message_bytes(MUCH).window(8, 2 * MUCH as u64)
-    });
+/// How long a peer pauses before it reads the next of the sixteen parts of a long message.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A peer that has read a long message, with pauses.
+async fn slow_reader(set: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Raw {
+    let (server, mut events) = recording_with(|builder| set(for_long_messages(builder)));
     let (mut raw, peer) = sessions::open(&server, &mut events, "simpleJson").await;
     peer.do_send(Text("x".repeat(MUCH)));
     for _ in 0..16 {
@@ -98,31 +97,30 @@ async fn a_long_message_may_take_its_time() {
     }
     // As many as the header has.
     raw.read_any(10).await;
-    raw.nothing_came().await;
+    raw
+}
+
+fn for_long_messages(builder: ServerBuilder) -> ServerBuilder {
+    unhurried(builder).max_message_bytes(MUCH).window(8, 2 * MUCH as u64)
+}
+
+#[actix::test]
+async fn a_long_message_may_take_its_time() {
+    // It takes twice as long as a peer may take nothing.
+    slow_reader(|builder| builder.stall_timeout(8 * PAUSE)).await.nothing_came().await;
 }
 
 #[actix::test]
 async fn a_peer_that_takes_a_long_message_is_not_dead_though_it_has_not_come_to_our_ping() {
-    const PAUSE: Duration = Duration::from_millis(250);
-    let (server, mut events) = recording_with(|builder| {
-        unhurried(builder).heartbeat(4 * PAUSE).max_message_bytes(MUCH).window(8, 2 * MUCH as u64)
-    });
-    let (mut raw, peer) = sessions::open(&server, &mut events, "simpleJson").await;
-    peer.do_send(Text("x".repeat(MUCH)));
-    // Twice as long as a peer may be silent.
-    for _ in 0..16 {
-        tokio::time::sleep(PAUSE).await;
-        raw.read_any(MUCH / 16).await;
-    }
-    raw.read_any(10).await; // The header's bytes are not in the text.
+    // It takes twice as long as a peer may be silent.
+    let mut raw = slow_reader(|builder| builder.heartbeat(4 * PAUSE)).await;
     assert_eq!(raw.next().await.expect("a ping, not the end").0, PING);
 }
 
 #[actix::test]
 async fn a_peer_that_stops_reading_in_the_midst_of_its_only_message_is_cut_off() {
-    let (server, mut events) = recording_with(|builder| {
-        unhurried(builder).stall_timeout(Duration::from_millis(300)).max_message_bytes(MUCH).window(8, 2 * MUCH as u64)
-    });
+    let (server, mut events) =
+        recording_with(|builder| for_long_messages(builder).stall_timeout(Duration::from_millis(300)));
     let (mut raw, peer) = sessions::open(&server, &mut events, "simpleJson").await;
     peer.do_send(Text("x".repeat(MUCH)));
     assert!(matches!(events.disconnected().await, Cause::Stalled));

@@ -7,7 +7,6 @@ use std::{
     fmt,
     future::Future,
     marker::PhantomData,
-    panic::catch_unwind,
     pin::Pin,
     task::{self, Poll},
     time::{Duration, Instant},
@@ -16,7 +15,7 @@ use std::{
 use actix::{Actor, AsyncContext, fut::ActorFuture};
 use tokio::time::Sleep;
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, panics::catch};
 
 /// An actor that acts once per wake-up.
 pub trait Drive: Actor {
@@ -58,7 +57,7 @@ impl<A> fmt::Debug for Driver<A> {
 /// [`ConfigError`] of `start` outside of a running actix System, and in a task of `tokio::spawn`.
 pub fn check_system() -> Result<(), ConfigError> {
     // There is no way to ask tokio, but to try; it panics where only tasks that may move can be spawned.
-    let can_spawn = || catch_unwind(|| drop(tokio::task::spawn_local(async {}))).is_ok();
+    let can_spawn = || catch(|| drop(tokio::task::spawn_local(async {}))).is_ok();
     if actix::Arbiter::try_current().is_some() && can_spawn() {
         return Ok(());
     }

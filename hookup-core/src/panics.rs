@@ -2,21 +2,27 @@
 
 use std::{
     any::Any,
+    future::Future,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
 };
+
+use futures_util::FutureExt as _;
 
 /// Calls the user's code; what it panicked with, in words, if it did.
 ///
 /// # Errors
 /// The words of the panic.
 pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let words = words(&*panic);
-        // What was panicked with is the user's, too.
-        discard(panic);
-        words
-    })
+    catch_unwind(AssertUnwindSafe(call)).map_err(told)
+}
+
+/// Awaits the user's code; what it panicked with, in words, if it did.
+///
+/// # Errors
+/// The words of the panic.
+pub async fn catch_future<F: Future>(future: F) -> Result<F::Output, String> {
+    AssertUnwindSafe(future).catch_unwind().await.map_err(told)
 }
 
 /// Drops something of the user's. It may be called while a panic unwinds, where another one would end the process.
@@ -29,6 +35,13 @@ pub fn discard(value: impl Sized) -> Option<String> {
     // It may panic when it is dropped, and so on without end.
     mem::forget(panic);
     Some(words)
+}
+
+fn told(panic: Box<dyn Any + Send>) -> String {
+    let words = words(&*panic);
+    // What was panicked with is the user's, too.
+    discard(panic);
+    words
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

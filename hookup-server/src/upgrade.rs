@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    panic::{AssertUnwindSafe, resume_unwind},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -12,9 +11,8 @@ use actix_web::{
     http::header::{ContentType, HeaderValue, SEC_WEBSOCKET_PROTOCOL},
     web,
 };
-use futures_util::FutureExt as _;
 use hookup_core::{
-    panics::catch,
+    panics::catch_future,
     wire::{Negotiation, Protocol},
 };
 
@@ -35,8 +33,7 @@ pub(crate) async fn upgrade(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let answered = AssertUnwindSafe(answer(settings, server, request, payload)).catch_unwind().await;
-    let answered = answered.or_else(|panic| catch(|| resume_unwind(panic)));
+    let answered = catch_future(answer(settings, server, request, payload)).await;
     answered.unwrap_or_else(|message| {
         tracing::error!(%message, "a handshake panicked");
         HttpResponse::InternalServerError().finish()

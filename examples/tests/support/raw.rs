@@ -212,15 +212,18 @@ impl Raw {
     }
 
     /// Reads so many bytes, whatever they are.
-    pub(crate) async fn read_any(&mut self, count: usize) -> usize {
+    pub(crate) async fn read_any(&mut self, count: usize) {
         let mut bytes = vec![0; count];
-        soon("bytes", self.stream.read_exact(&mut bytes)).await.expect("reads")
+        soon("bytes", self.stream.read_exact(&mut bytes)).await.expect("reads");
     }
 
     /// The connection is cut: what is still there of it is read, and then it has ended or was reset.
     pub(crate) async fn cut(&mut self) {
-        let mut bytes = vec![0; 1 << 16];
-        while soon("the end", self.stream.read(&mut bytes)).await.is_ok_and(|read| read > 0) {}
+        // It may be much.
+        self.unread.reserve(1 << 16);
+        while !self.ended().await {
+            self.unread.clear();
+        }
     }
 
     /// Waits until there is something to be read, if only the end.

@@ -1,10 +1,12 @@
 //! One attempt to connect, and the life of the socket that comes of it: a task that the client can drop at any time.
 
-use std::{panic::AssertUnwindSafe, rc::Rc};
+use std::rc::Rc;
 
 use actix::WeakAddr;
-use futures_util::FutureExt as _;
-use hookup_core::transport::{Command, Notice, Progress};
+use hookup_core::{
+    panics::catch_future,
+    transport::{Command, Notice, Progress},
+};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, spawn_local},
@@ -69,7 +71,8 @@ async fn run(settings: Rc<Settings>, attempt: u64, client: WeakAddr<HookupClient
         }
     };
     // The credentials are the user's code; its panic must not leave the client waiting for ever.
-    if AssertUnwindSafe(connection).catch_unwind().await.is_err() {
+    if let Err(message) = catch_future(connection).await {
+        tracing::error!(%message, "an attempt to connect panicked");
         tell(News::Failed("the attempt panicked".into()));
     }
 }

@@ -12,7 +12,7 @@ use hookup_core::{
     Cause, CloseCode, CloseReason, Event, EventHandler, Peer,
     backoff::Schedule,
     driver::{Alarm, Drive, Driver, now},
-    heartbeat::{Beat, Heartbeat},
+    heartbeat::Heartbeat,
     session::{Called, Opened, SessionCore},
     transport::{Command, Progress},
 };
@@ -171,17 +171,10 @@ impl HookupClient {
                     connected.stable_at = None;
                     self.schedule.reset();
                 }
-                let mut dead = self.core.is_stalled(&connected.progress, now).then_some(Cause::Stalled);
-                if let Some(heartbeat) = &mut connected.heartbeat {
-                    heartbeat.writes(self.core.taken(&connected.progress));
-                    match heartbeat.poll(now, self.core.is_reading()) {
-                        Beat::Wait => {}
-                        Beat::Ping => connected.command(Command::Ping),
-                        Beat::Dead => dead = Some(Cause::Silent),
-                    }
-                }
-                if let Some(cause) = dead {
-                    self.lost(cause);
+                match self.core.watch(&connected.progress, connected.heartbeat.as_mut(), now) {
+                    Ok(false) => {}
+                    Ok(true) => connected.command(Command::Ping),
+                    Err(cause) => self.lost(cause),
                 }
             }
             _ => {}

@@ -4,20 +4,19 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use futures_util::future::{BoxFuture, ready};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use crate::outbox::OutboxError;
+use crate::{outbox::OutboxError, panics::catch};
 
 /// Makes a call of an outbox or a store, on this thread.
 ///
 /// # Errors
 /// Its own, and when it panicked.
 pub(super) fn guard<T>(call: impl FnOnce() -> Result<T, OutboxError>) -> Result<T, OutboxError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(OutboxError::Panicked))
+    catch(call).unwrap_or(Err(OutboxError::Panicked))
 }
 
 /// What comes of a call of an outbox or a store.

@@ -242,19 +242,18 @@ impl Inbox {
             let count = std::mem::take(&mut self.dropped);
             self.queue.push_front((Event::Error(Error::FailuresDropped { count }), Origin::State));
         }
-        let next = self.place().and_then(|place| self.queue.get(place));
-        self.next_at = match (next, &mut self.bucket) {
-            (Some((_, Origin::Frame { .. })), Some(bucket)) => bucket.take(now).err(),
-            _ => None,
-        };
-        let place = match self.next_at {
-            None => self.place(),
+        self.next_at = None;
+        let mut place = self.place()?;
+        if let (Some((_, Origin::Frame { .. })), Some(bucket)) = (self.queue.get(place), &mut self.bucket)
+            && let Err(at) = bucket.take(now)
+        {
+            self.next_at = Some(at);
             // What is not about the peer's messages need not wait for them.
-            Some(_) => self.queue.iter().position(|(_, origin)| {
+            place = self.queue.iter().position(|(_, origin)| {
                 matches!(origin, Origin::Failure | Origin::Dropped | Origin::Outbox | Origin::Fault)
-            }),
-        };
-        let (mut event, origin) = self.queue.remove(place?)?;
+            })?;
+        }
+        let (mut event, origin) = self.queue.remove(place)?;
         match (origin, &event) {
             (Origin::Failure, _) => self.failures -= 1,
             (Origin::Outbox, _) => self.outbox_errors -= 1,

@@ -1,10 +1,15 @@
-//! A peer that is too slow for what is sent to it: when its connection is to be closed, under [`OutboxPolicy::Close`], and
-//! when it has stopped reading.
+//! A peer that is too slow for what is sent to it, or gone: when its connection is to be closed, under
+//! [`OutboxPolicy::Close`], and when it is to be cut.
 
 use std::time::Instant;
 
 use super::{Limits, OutboxPolicy, core::SessionCore, stall::Stall};
-use crate::{outbox::Usage, transport::Progress};
+use crate::{
+    event::Cause,
+    heartbeat::{Beat, Heartbeat},
+    outbox::Usage,
+    transport::Progress,
+};
 
 /// What is known of a peer's slowness.
 #[derive(Debug)]
@@ -49,15 +54,29 @@ impl SessionCore {
         std::mem::take(&mut self.slow.is_too_slow)
     }
 
-    /// How often the transport's socket took something, while there is something that it is yet to take.
-    pub fn taken(&self, progress: &Progress) -> Option<u64> {
+    /// Whether the peer of the present connection is due to be pinged; `heartbeat` is that of the connection, if it has one,
+    /// and `progress` what its socket takes. To be asked once per wake-up.
+    ///
+    /// # Errors
+    /// Why the connection is to be cut: the peer has taken nothing for `stall_timeout` of what is to be written to it, or has
+    /// been silent for too long.
+    pub fn watch(
+        &mut self,
+        progress: &Progress,
+        heartbeat: Option<&mut Heartbeat>,
+        now: Instant,
+    ) -> Result<bool, Cause> {
         let waits = self.is_connected && (progress.is_waiting() || !self.flow.is_written());
-        waits.then(|| progress.count())
-    }
-
-    /// Whether the peer has taken nothing for `stall_timeout` of what the transport is to write.
-    pub fn is_stalled(&mut self, progress: &Progress, now: Instant) -> bool {
-        let taken = self.taken(progress);
-        self.slow.stall.poll(taken, now)
+        let taken = waits.then(|| progress.count());
+        if self.slow.stall.poll(taken, now) {
+            return Err(Cause::Stalled);
+        }
+        let Some(heartbeat) = heartbeat else { return Ok(false) };
+        heartbeat.writes(taken);
+        match heartbeat.poll(now, self.is_reading()) {
+            Beat::Wait => Ok(false),
+            Beat::Ping => Ok(true),
+            Beat::Dead => Err(Cause::Silent),
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! The server's question to the application: who is this?
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use actix_web::{Error, FromRequest as _, HttpRequest, dev, http::StatusCode, web};
 use bytes::Bytes;
 use futures_util::{
-    FutureExt as _, StreamExt as _,
+    StreamExt as _,
     future::{Either, LocalBoxFuture, ready, select},
     stream,
 };
+use hookup_core::panics::catch_future;
 
 use super::{Refusal, refusal};
 
@@ -77,8 +78,7 @@ pub(super) async fn ask(
 ) -> Result<(Option<String>, web::Payload), Refusal> {
     // The application's code is all in there: a hook may panic before there is a future, and an error when it is asked.
     let answer = async { hook(request.clone()).await.map_err(|error| refused(&error, request)) };
-    let answer = AssertUnwindSafe(answer).catch_unwind();
-    let mut answer = pin!(tokio::time::timeout(within, answer));
+    let mut answer = pin!(tokio::time::timeout(within, catch_future(answer)));
     let mut early = None;
     let answered = match select(answer.as_mut(), payload.next()).await {
         Either::Left((answered, _)) => answered,
@@ -95,8 +95,8 @@ pub(super) async fn ask(
     let principal = match answered {
         Ok(Ok(Ok(principal))) => principal,
         Ok(Ok(Err(refusal))) => return Err(refusal),
-        Ok(Err(_panic)) => {
-            tracing::error!(remote = ?request.peer_addr(), "`authenticate` panicked");
+        Ok(Err(message)) => {
+            tracing::error!(%message, remote = ?request.peer_addr(), "`authenticate` panicked");
             return Err(refusal(
                 request,
                 StatusCode::INTERNAL_SERVER_ERROR,

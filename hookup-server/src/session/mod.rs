@@ -13,7 +13,7 @@ use actix::{Actor, Addr, AsyncContext as _, Context};
 use hookup_core::{
     Cause, CloseCode, CloseReason, Event, SessionEnd, SessionId, WireFormat,
     driver::{Alarm, Drive, Driver, now},
-    heartbeat::{Beat, Heartbeat},
+    heartbeat::Heartbeat,
     session::SessionCore,
     transport::Command,
 };
@@ -133,22 +133,14 @@ impl Session {
         if self.expires.is_some_and(|at| at <= now) {
             return self.end(SessionEnd::Expired);
         }
-        if let Some(connection) = &self.connection
-            && self.core.is_stalled(connection.transport.progress(), now)
-        {
-            tracing::info!(peer = ?self.core.peer(), "cut off: it has stopped reading");
-            self.command(Command::Abort);
-            return self.disconnected(Cause::Stalled);
-        }
-        let is_reading = self.core.is_reading();
-        let Some(Connected { transport, heartbeat: Some(heartbeat) }) = &mut self.connection else { return };
-        heartbeat.writes(self.core.taken(transport.progress()));
-        match heartbeat.poll(now, is_reading) {
-            Beat::Wait => {}
-            Beat::Ping => self.command(Command::Ping),
-            Beat::Dead => {
+        let Some(Connected { transport, heartbeat }) = &mut self.connection else { return };
+        match self.core.watch(transport.progress(), heartbeat.as_mut(), now) {
+            Ok(false) => {}
+            Ok(true) => self.command(Command::Ping),
+            Err(cause) => {
+                tracing::info!(peer = ?self.core.peer(), %cause, "cut off");
                 self.command(Command::Abort);
-                self.disconnected(Cause::Silent);
+                self.disconnected(cause);
             }
         }
     }

@@ -16,6 +16,38 @@ use hookup_server::{Event, Peer as Other};
 
 pub(crate) use self::peer::Peer;
 
+/// The tests that put an end through all of the table, a part at a time, by this function.
+macro_rules! tests {
+    ($plays:ident) => {
+        #[actix::test]
+        async fn framing_pings_reserved_bits_and_opcodes() {
+            $plays($crate::conformance::framing()).await;
+        }
+
+        #[actix::test]
+        async fn fragments() {
+            $plays($crate::conformance::fragments()).await;
+        }
+
+        #[actix::test]
+        async fn utf8() {
+            $plays($crate::conformance::utf8()).await;
+        }
+
+        #[actix::test]
+        async fn closing() {
+            $plays($crate::conformance::closing()).await;
+        }
+
+        #[actix::test]
+        async fn limits() {
+            $plays($crate::conformance::limits()).await;
+        }
+    };
+}
+
+pub(crate) use tests;
+
 pub(crate) const CONTINUATION: u8 = 0x0;
 pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;

@@ -11,7 +11,6 @@
 
 use std::{
     fmt, fs, io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -28,6 +27,7 @@ use super::{
 use crate::{
     link::v2::SessionId,
     outbox::{OutboxError, Usage},
+    panics::catch,
     ranges::Ranges,
 };
 
@@ -122,8 +122,7 @@ impl Catalog {
     /// Does something with the database; after a failure it is opened again by the next call.
     fn with<T>(&mut self, call: impl FnOnce(&Open) -> sled::Result<T>) -> Result<T, OutboxError> {
         let open = self.opened()?;
-        let done = catch_unwind(AssertUnwindSafe(|| call(open)));
-        let done = done.unwrap_or_else(|_| Err(sled::Error::ReportableBug(NO_SENSE.into())));
+        let done = catch(|| call(open)).unwrap_or_else(|_| Err(sled::Error::ReportableBug(NO_SENSE.into())));
         done.map_err(|error| {
             self.open = None;
             self.failure(error)
@@ -216,11 +215,11 @@ fn open_sled(path: &Path) -> sled::Result<Open> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         // It panics on some kinds of damage.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
+        let opened = catch(|| {
             let db = config.open()?;
             let sessions = db.open_tree("sessions")?;
             Ok(Open { db, sessions })
-        }));
+        });
         match opened {
             // Its own lock is released a little after it was dropped; it says so in words only.
             Ok(Err(sled::Error::Io(error)))
